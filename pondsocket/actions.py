@@ -1,0 +1,252 @@
+"""Actions: what a client's message does, by a table of the protocol's three actions.
+
+It holds no state. A message is handled in its channel's lane; whatever the application
+raises on the way ends here, as an answer to the client, one log entry and a count.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVarTuple
+
+from pondsocket.callbacks import attempt, is_contained
+from pondsocket.channel import Channel
+from pondsocket.contexts.event import EventContext
+from pondsocket.contexts.join import JoinContext
+from pondsocket.errors import PondError
+from pondsocket.hooks import Hooks, run_hook
+from pondsocket.lobby import Lobby, Registered
+from pondsocket.metrics import Telemetry
+from pondsocket.options import Options
+from pondsocket.session import Session
+from pondsocket.types import (
+    ClientActions,
+    ErrorTypes,
+    Event,
+    MessageEvent,
+    PondMessage,
+    Route,
+    ServerActions,
+    SystemEvents,
+)
+from pondsocket.wire import error_event
+
+__all__ = ["Actions"]
+
+logger = logging.getLogger(__name__)
+
+Args = TypeVarTuple("Args")
+
+SERVER_ERRORS = 500  # codes from here on are failures, below they are refusals
+FIRST_PRINTABLE = " "  # what sorts below it are control characters
+
+
+class Actions:
+    """Carries out what clients of one endpoint ask for.
+
+    Args:
+        find_lobby: Returns the lobby of a channel's name, and what its pattern found.
+        options: Limits and hooks.
+        telemetry: The framework's.
+    """
+
+    def __init__(
+        self,
+        find_lobby: Callable[[str], tuple[Lobby, Route] | None],
+        options: Options,
+        telemetry: Telemetry,
+    ) -> None:
+        self._find_lobby = find_lobby
+        self._options = options
+        self._hooks = options.hooks or Hooks()
+        self._telemetry = telemetry
+        self._table = {
+            ClientActions.JOIN_CHANNEL: self._join,
+            ClientActions.LEAVE_CHANNEL: self._leave,
+            ClientActions.BROADCAST: self._message,
+        }
+
+    async def perform(self, session: Session, event: Event) -> None:
+        """Carry out one message; only a cancellation of the caller's task is raised."""
+        try:
+            await self._table[ClientActions(event.action)](session, event)
+        except BaseException as error:
+            if not is_contained(error):
+                raise
+            self._report("action", error)
+            self._answer_error(session, event, error)
+
+    # Join and leave.
+
+    async def _join(self, session: Session, event: Event) -> None:
+        name = event.channel_name
+        if name in session.channels:
+            self._answer(session, event, SystemEvents.ACKNOWLEDGE, {})
+            return
+        refusal = self._refusal(session, name)
+        if refusal is not None:
+            code, message = refusal
+            payload = {"code": code, "message": message}
+            self._telemetry.count("refused")
+            self._answer(session, event, SystemEvents.UNAUTHORIZED, payload)
+            return
+        found = self._find_lobby(name)
+        if found is None:
+            self._answer(session, event, SystemEvents.NOT_FOUND, {"channel": name})
+            return
+        lobby, route = found
+        channel = lobby.open(name)
+        session.joining += 1
+        try:
+            async with channel.held():
+                context = JoinContext(
+                    channel=channel,
+                    event=event,
+                    transport=session.transport,
+                    route=route,
+                )
+                await self._run_join(lobby.join, context)
+        finally:
+            session.joining -= 1
+
+    def _refusal(self, session: Session, name: str) -> tuple[int, str] | None:
+        options = self._options
+        limit = options.max_channel_name_length
+        if limit and len(name.encode()) > limit:
+            return 400, f"channelName is longer than {limit} bytes"
+        if min(name) < FIRST_PRINTABLE:
+            return 400, "channelName holds a control character"
+        limit = options.max_channels_per_connection
+        if limit and len(session.channels) + session.joining >= limit:
+            return 429, f"at most {limit} channels for a connection"
+        return None
+
+    async def _run_join(
+        self, join: Registered[JoinContext], context: JoinContext
+    ) -> None:
+        hooks, user, name = self._hooks, context.user, context.channel.name
+        await self._run_hook(hooks.before_join, user, name)
+        error = await attempt(join.run, context)
+        if error is not None:
+            self._report("join_handler", error)
+        if not context.has_responded:
+            await context.decline(*_why_declined(error))
+        if context.is_accepted:
+            await self._run_hook(hooks.after_join, context.user, name)
+
+    async def _leave(self, session: Session, event: Event) -> None:
+        channel = self._channel(session, event)
+        if channel is not None:
+            await channel.leave(session.id, event.request_id)
+
+    def _channel(self, session: Session, event: Event) -> Channel | None:
+        """Return the channel that an event names, if the session is its member."""
+        if event.channel_name not in session.channels:
+            return None
+        found = self._find_lobby(event.channel_name)
+        return None if found is None else found[0].find(event.channel_name)
+
+    # Messages.
+
+    async def _message(self, session: Session, event: Event) -> None:
+        name = event.channel_name
+        channel = self._channel(session, event)
+        found = self._find_lobby(name)
+        if found is None or found[0].find(name) is None:
+            self._answer(session, event, SystemEvents.NOT_FOUND, {"channel": name})
+        elif channel is None:  # it must not learn who is there
+            self._telemetry.count("not_member")
+        else:
+            await self._handle(session, event, channel, found[0])
+
+    async def _handle(
+        self, session: Session, event: Event, channel: Channel, lobby: Lobby
+    ) -> None:
+        match = lobby.find_handler(event.event)
+        if match is None:
+            message = f"No handler for event {event.event!r}"
+            answer = Event(
+                ServerActions.ERROR,
+                channel.name,
+                event.request_id,
+                ErrorTypes.HANDLER_NOT_FOUND,
+                {"code": 404, "message": message},
+            )
+            session.send(answer)
+            return
+        registered, route = match
+        context = EventContext(
+            channel=channel,
+            message=MessageEvent(event, await channel.get_user(session.id)),
+            route=route,
+            transport=session.transport,
+        )
+        error = await self._run_message(registered, context)
+        if error is not None:
+            self._report("message_handler", error)
+            self._answer_error(session, event, error)
+        if self._hooks.after_message is not None:
+            await self._run_hook(self._hooks.after_message, event, error)
+
+    async def _run_message(
+        self, registered: Registered[EventContext], context: EventContext
+    ) -> BaseException | None:
+        before = self._hooks.before_message
+        if before is not None:
+            error = await attempt(before, context.event)
+            if error is not None:
+                return error
+        if not self._telemetry.measuring:
+            return await attempt(registered.run, context)
+        started = time.perf_counter()
+        try:
+            return await attempt(registered.run, context)
+        finally:
+            duration = time.perf_counter() - started
+            self._telemetry.handler_duration(context.event_name, duration)
+
+    # Answers and failures.
+
+    async def _run_hook(
+        self, hook: Callable[[*Args], Awaitable[None] | None] | None, *args: *Args
+    ) -> None:
+        timeout = self._options.handler_timeout
+        await run_hook(hook, *args, telemetry=self._telemetry, timeout=timeout)
+
+    def _answer(
+        self, session: Session, event: Event, name: str, payload: PondMessage
+    ) -> None:
+        session.send(
+            Event(
+                ServerActions.SYSTEM,
+                event.channel_name,
+                event.request_id,
+                name,
+                payload,
+            )
+        )
+
+    def _answer_error(
+        self, session: Session, event: Event, error: BaseException
+    ) -> None:
+        answer = error_event(error)
+        if answer is not None:
+            answer.channel_name = event.channel_name
+            answer.request_id = event.request_id
+            session.send(answer)
+
+    def _report(self, component: str, error: BaseException) -> None:
+        """Count and log what the application raised; a refusal (4xx) is no failure."""
+        is_refusal = isinstance(error, PondError) and error.code < SERVER_ERRORS
+        self._telemetry.count("refused" if is_refusal else "handler_failed")
+        self._telemetry.error(component, error)
+        level = logging.INFO if is_refusal else logging.ERROR
+        logger.log(level, "%s failed", component, exc_info=error)
+
+
+def _why_declined(error: BaseException | None) -> tuple[int, str]:
+    if error is None:
+        return 401, "Join handler did not respond"
+    if isinstance(error, PondError):
+        return error.code, error.message
+    return 500, "Internal server error"

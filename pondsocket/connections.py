@@ -1,0 +1,230 @@
+"""Connections: the live sessions of one endpoint, and the one way in and out."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from pondsocket.base_transport import BaseTransport
+from pondsocket.contexts.connection import ConnectionContext
+from pondsocket.errors import Conflict, Unavailable
+from pondsocket.hooks import Hooks, run_hook
+from pondsocket.ids import uuid
+from pondsocket.intake import Intake
+from pondsocket.metrics import Telemetry
+from pondsocket.options import Options
+from pondsocket.session import Session
+from pondsocket.transport import Transport
+from pondsocket.types import (
+    Event,
+    PondMessage,
+    ServerActions,
+    SystemEntity,
+    SystemEvents,
+)
+
+__all__ = ["Connections"]
+
+logger = logging.getLogger(__name__)
+
+CLOSE_GRACE = 1.0  # seconds
+SERVICE_RESTART = 1012  # IANA WebSocket close codes; our protocol: server shutdown
+
+
+class Connections:
+    """Sessions by user id and by connection id.
+
+    Args:
+        endpoint_path: For the figures.
+        options: Limits and hooks.
+        telemetry: The framework's.
+        perform: Carries out one message of a client; never raises.
+    """
+
+    def __init__(
+        self,
+        endpoint_path: str,
+        options: Options,
+        telemetry: Telemetry,
+        perform: Callable[[Session, Event], Awaitable[None]],
+    ) -> None:
+        self.is_draining = False
+        self._endpoint_path = endpoint_path
+        self._options = options
+        self._hooks = options.hooks or Hooks()
+        self._telemetry = telemetry
+        self._perform = perform
+        self._by_user: dict[str, Session] = {}
+        self._by_connection: dict[str, Session] = {}
+        self._opened: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        """Return how many connections live."""
+        return len(self._by_user)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether ``max_connections`` is reached."""
+        return 0 < self._options.max_connections <= len(self._by_user)
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Return all live sessions."""
+        return tuple(self._by_user.values())
+
+    def find_user(self, user_id: str) -> Session | None:
+        """Return the session of a user, None if it is not connected."""
+        return self._by_user.get(user_id)
+
+    def find_connection(self, connection_id: str) -> Session | None:
+        """Return the session of a secret connection id; never one of a user's id."""
+        return self._by_connection.get(connection_id)
+
+    def session_of(self, transport: Transport) -> Session | None:
+        """Return the session of a registered transport, None if it has none."""
+        session = self._by_user.get(transport.get_id())
+        return session if session and session.transport is transport else None
+
+    # In.
+
+    async def register(
+        self, transport: Transport, context: ConnectionContext | None
+    ) -> None:
+        """Make an accepted connection live.
+
+        Raises:
+            Unavailable: If the endpoint is full or shuts down.
+            Conflict: If the user is connected already.
+        """
+        if self.is_draining or self.is_full:
+            raise Unavailable("", "the endpoint is full or shuts down")
+        session = Session(transport, self._options, self._telemetry)
+        self._add(session)
+        self._connect_intake(session)
+        transport.on_close(self._on_close)
+        if context is not None:
+            for key, value in context.assigns.items():
+                transport.set_assign(key, value)
+        _greet(session, context)
+        if self._telemetry.measuring:
+            self._telemetry.connection_opened(session.id, self._endpoint_path)
+        await self._run_hook(self._hooks.on_connect, transport)
+        await transport.handle_messages()
+        if not transport.is_active():  # it closed before it was asked to tell
+            await self._forget(session)
+
+    def _add(self, session: Session) -> None:
+        if session.id in self._by_user:
+            raise Conflict("", f"user {session.id!r} is connected already")
+        self._by_user[session.id] = session
+        if session.connection_id != session.id:  # else it is no secret
+            self._by_connection[session.connection_id] = session
+        self._opened[session.id] = time.monotonic()
+
+    def _connect_intake(self, session: Session) -> None:
+        """Lead the client's messages to ``perform``, through limits and lanes."""
+        transport, limits = session.transport, self._options.limits
+
+        async def handle(event: Event, _: Transport | None = None) -> None:
+            await self._perform(session, event)
+
+        if isinstance(transport, BaseTransport):
+            transport.bind(limits, self._telemetry, session.send)
+            session.intake = transport.intake
+            transport.on_message(handle)
+            return
+        session.intake = intake = Intake(
+            session.id,
+            limits=limits,
+            telemetry=self._telemetry,
+            codec=session.codec,
+            handle=handle,
+            answer=session.send,
+            end=session.close_soon,
+        )
+
+        async def take(event: Event, _: Transport) -> None:
+            intake.take(event)
+
+        transport.on_message(take)
+
+    # Out.
+
+    async def _on_close(self, transport: Transport) -> None:
+        session = self.session_of(transport)
+        if session is not None:
+            await self._forget(session)
+
+    async def _forget(self, session: Session) -> None:
+        """End a session once, whoever noticed first."""
+        if self._by_user.get(session.id) is not session:
+            return
+        del self._by_user[session.id]
+        self._by_connection.pop(session.connection_id, None)
+        opened = self._opened.pop(session.id)
+        await session.end()
+        if self._telemetry.measuring:
+            duration = time.monotonic() - opened
+            self._telemetry.connection_closed(session.id, duration)
+        await self._run_hook(self._hooks.on_disconnect, session.transport)
+
+    async def close(self, session: Session, code: int, reason: str) -> None:
+        """Send what a session has pending, then close it; never raises."""
+        await session.close(code, reason, grace=self._options.send_timeout)
+        await self._forget(session)  # a custom transport may forget to tell
+
+    async def drain(self, grace: float) -> None:
+        """Refuse new connections, close the live ones spread over ``grace`` seconds.
+
+        Each gets what was queued for it and 1012, and its handlers in flight are waited
+        for until the grace period is over.
+        """
+        self.is_draining = True
+        sessions = self.sessions()
+        step = grace / len(sessions) if sessions else 0.0
+        ends = asyncio.get_running_loop().time() + grace
+        await asyncio.gather(
+            *(
+                self._drain_one(session, index * step, ends)
+                for index, session in enumerate(sessions)
+            )
+        )
+
+    async def close_all(self) -> None:
+        """Close what lives with 1012 at once, within a second for what is in flight."""
+        self.is_draining = True
+        ends = asyncio.get_running_loop().time() + CLOSE_GRACE
+        sessions = self.sessions()
+        await asyncio.gather(*(self._drain_one(one, 0.0, ends) for one in sessions))
+
+    async def _drain_one(self, session: Session, delay: float, ends: float) -> None:
+        await asyncio.sleep(delay)
+        now = asyncio.get_running_loop().time
+        left = max(ends - now(), 0.0)
+        await session.close(SERVICE_RESTART, "server restarts", grace=left)
+        await self._forget(session)
+        if session.intake is not None:
+            await session.intake.settle(max(ends - now(), 0.0))
+
+    async def _run_hook(
+        self,
+        hook: Callable[[Transport], Awaitable[None] | None] | None,
+        transport: Transport,
+    ) -> None:
+        timeout = self._options.handler_timeout
+        await run_hook(hook, transport, telemetry=self._telemetry, timeout=timeout)
+
+
+def _greet(session: Session, context: ConnectionContext | None) -> None:
+    """Send ``CONNECTION``, the first message of all, and the handler's reply."""
+    payload: PondMessage = {"id": session.id, "connectionId": session.connection_id}
+    if context is not None and context.query.get("pond.protocol") == "1":
+        payload["protocol"] = 1
+    session.send(
+        _gateway_event(ServerActions.CONNECT, SystemEvents.CONNECTION, payload)
+    )
+    if context is not None and context.pending_reply is not None:
+        session.send(_gateway_event(ServerActions.SYSTEM, *context.pending_reply))
+
+
+def _gateway_event(action: str, event: str, payload: PondMessage) -> Event:
+    return Event(action, SystemEntity.GATEWAY, uuid(), event, payload)

@@ -1,0 +1,146 @@
+"""FanOut: what a channel has sent and not yet written to its members.
+
+Frames of one turn of the event loop are joined, so that a member gets one write for all
+of them. The first pending frame schedules the flush with ``call_soon``; there is no
+timer and so no added delay. Every entry keeps its recipients, fixed when it was pushed,
+which is why everything is written before a roster changes. A large room is written in
+slices, one a turn; a forced flush first finishes what is being sliced.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pondsocket.frame import Frame
+from pondsocket.session import Deferred, Intercept, Session
+
+__all__ = ["FanOut"]
+
+MAX_FRAMES = 64  # pending at most; more are flushed inline
+MAX_BYTES = 65_536
+SLICE = 500  # members written in one go
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    frame: Frame
+    recipients: tuple[Session, ...]
+    intercept: Intercept | None
+
+
+class FanOut:
+    """Pending frames of one channel, in the order in which they were produced."""
+
+    __slots__ = ("_bytes", "_job", "_pending", "_running", "_scheduled")
+
+    def __init__(self) -> None:
+        self._pending: list[_Entry] = []
+        self._bytes = 0
+        self._job: Iterator[None] | None = None
+        self._running = False
+        self._scheduled = False
+
+    def push(
+        self,
+        frame: Frame,
+        recipients: tuple[Session, ...],
+        intercept: Intercept | None = None,
+    ) -> bool:
+        """Queue a frame for its recipients; never waits.
+
+        Args:
+            frame: What to send.
+            recipients: To whom, decided now.
+            intercept: Outgoing handlers, run per recipient in its session's writer.
+
+        Returns:
+            True if so much was pending that it was flushed inline: the caller should
+            yield to the event loop once before it sends more.
+        """
+        if not recipients:
+            return False
+        self._pending.append(_Entry(frame, recipients, intercept))
+        self._bytes += frame.size
+        if len(self._pending) >= MAX_FRAMES or self._bytes >= MAX_BYTES:
+            self.flush()
+            return True
+        if not self._scheduled:
+            self._schedule()
+        return False
+
+    def flush(self) -> None:
+        """Write everything now."""
+        if self._running:  # a transport that calls back into its channel: next turn
+            return
+        self._finish_job()
+        if self._pending:
+            self._begin()
+            self._finish_job()
+
+    def _finish_job(self) -> None:
+        while self._job is not None:
+            self._step()
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        """One turn of the loop: a slice of what is being written, or all there is."""
+        self._scheduled = False
+        if self._job is None and self._pending:
+            self._begin()
+        if self._job is not None:
+            self._step()
+        if self._job is not None or self._pending:
+            self._schedule()
+
+    def _begin(self) -> None:
+        entries, self._pending, self._bytes = self._pending, [], 0
+        self._job = _write(entries)
+
+    def _step(self) -> None:
+        self._running = True
+        try:
+            if self._job is not None:
+                next(self._job)
+        except StopIteration:
+            self._job = None
+        finally:
+            self._running = False
+
+
+def _write(entries: list[_Entry]) -> Iterator[None]:
+    """Write entries member by member, yielding after each slice but the last."""
+    recipients = entries[0].recipients
+    if all(e.recipients is recipients and e.intercept is None for e in entries):
+        yield from _write_same([e.frame for e in entries], recipients)
+        return
+    per_member: dict[Session, list[Frame | Deferred]] = {}
+    for entry in entries:
+        for session in entry.recipients:
+            per_member.setdefault(session, []).append(
+                entry.frame
+                if entry.intercept is None
+                else Deferred(entry.frame, entry.intercept)
+            )
+    for count, (session, items) in enumerate(per_member.items(), 1):
+        _write_mixed(session, items)
+        if not count % SLICE:
+            yield
+
+
+def _write_same(frames: list[Frame], recipients: tuple[Session, ...]) -> Iterator[None]:
+    for start in range(0, len(recipients), SLICE):
+        if start:
+            yield
+        for session in recipients[start : start + SLICE]:
+            session.write(frames)
+
+
+def _write_mixed(session: Session, items: list[Frame | Deferred]) -> None:
+    frames = [item for item in items if isinstance(item, Frame)]
+    if len(frames) == len(items):
+        session.write(frames)
+    else:
+        session.enqueue(items)

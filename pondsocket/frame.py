@@ -1,0 +1,142 @@
+"""Frame: one outgoing event, each form in which it travels built at most once."""
+
+from struct import Struct
+from typing import Final, cast
+
+from pondsocket.types import Event
+from pondsocket.wire import JSON_CODEC, Codec
+
+__all__ = ["Frame"]
+
+# RFC 6455, 5.2: FIN and the opcode, then the length: in 7 bits up to 125, else 126 or
+# 127 there and the length itself in 16 or 64 bits. A server does not mask (5.1).
+_TEXT: Final = 0x81
+_BINARY: Final = 0x82
+_MEDIUM_FOLLOWS: Final = 126
+_LONG_FOLLOWS: Final = 127
+_LONG_FROM: Final = 0x1_0000
+_MEDIUM_HEADER: Final = Struct("!BBH")
+_LONG_HEADER: Final = Struct("!BBQ")
+# What would end the event's name in an event stream, or the whole event (WHATWG HTML,
+# 9.2.6); NUL some parsers refuse.
+_NOT_IN_STREAM: Final = dict.fromkeys(map(ord, "\r\n\0"))
+
+
+class Frame:
+    """One outgoing event for any number of connections.
+
+    The event is encoded at once, so a later change of its payload no longer shows and
+    an event that cannot be encoded fails where it was made. Every other form is built
+    from that when first asked for, and kept.
+
+    Args:
+        event: What to send; read, never changed.
+        codec: How to write it.
+
+    Raises:
+        BadRequest: If the codec cannot encode the event.
+
+    Attributes:
+        event: The event itself.
+    """
+
+    __slots__ = (
+        "_codec",
+        "_data",
+        "_rendered",
+        "_rendered_by",
+        "_sse",
+        "_websocket",
+        "event",
+    )
+
+    def __init__(self, event: Event, codec: Codec = JSON_CODEC) -> None:
+        self.event = event
+        self._codec = codec
+        self._rendered = codec.encode(event)
+        self._data: bytes | None = None
+        self._websocket: bytes | None = None
+        self._sse: dict[bool, bytes] | None = None
+        self._rendered_by: dict[str, str | bytes] | None = None
+
+    @property
+    def text(self) -> str:
+        """What the codec wrote, if that is text; the event as JSON if it is not."""
+        rendered = self._rendered
+        return rendered if isinstance(rendered, str) else self._json()
+
+    @property
+    def data(self) -> bytes:
+        """What the codec wrote, as bytes."""
+        data = self._data
+        if data is None:
+            rendered = self._rendered
+            data = rendered.encode() if isinstance(rendered, str) else rendered
+            self._data = data
+        return data
+
+    @property
+    def size(self) -> int:
+        """The length of :attr:`data` in bytes."""
+        return len(self.data)
+
+    @property
+    def websocket(self) -> bytes:
+        """A whole WebSocket frame, for connections that negotiated no extension."""
+        frame = self._websocket
+        if frame is None:
+            data = self.data
+            opcode = _TEXT if isinstance(self._rendered, str) else _BINARY
+            frame = self._websocket = _header(opcode, len(data)) + data
+        return frame
+
+    def render(self, codec: Codec) -> str | bytes:
+        """Return what ``codec`` makes of the event, kept by the codec's name.
+
+        A codec other than the frame's own sees the event as it is at the first call.
+
+        Raises:
+            BadRequest: If the codec cannot encode the event.
+        """
+        if codec is self._codec or codec.name == self._codec.name:
+            return self._rendered
+        if self._rendered_by is None:
+            self._rendered_by = {}
+        rendered = self._rendered_by.get(codec.name)
+        if rendered is None:
+            rendered = self._rendered_by[codec.name] = codec.encode(self.event)
+        return rendered
+
+    def sse(self, with_event_name: bool = True) -> bytes:
+        """Return the event as it stands in an event stream: always as JSON.
+
+        Args:
+            with_event_name: Whether to begin with an ``event:`` line, the event's name
+                without CR, LF and NUL. A browser's ``onmessage`` gets only events
+                without that line.
+        """
+        if self._sse is None:
+            self._sse = {}
+        chunk = self._sse.get(with_event_name)
+        if chunk is None:
+            chunk = self._sse[with_event_name] = self._event_stream(with_event_name)
+        return chunk
+
+    def _json(self) -> str:
+        # JSON_CODEC writes str; render() cannot know.
+        return cast("str", self.render(JSON_CODEC))
+
+    def _event_stream(self, with_event_name: bool) -> bytes:
+        # JSON holds no raw line break, so it is one line of data.
+        data = f"data: {self._json()}\n\n"
+        if not with_event_name:
+            return data.encode()
+        return f"event: {self.event.event.translate(_NOT_IN_STREAM)}\n{data}".encode()
+
+
+def _header(opcode: int, length: int) -> bytes:
+    if length < _MEDIUM_FOLLOWS:
+        return bytes((opcode, length))
+    if length < _LONG_FROM:
+        return _MEDIUM_HEADER.pack(opcode, _MEDIUM_FOLLOWS, length)
+    return _LONG_HEADER.pack(opcode, _LONG_FOLLOWS, length)

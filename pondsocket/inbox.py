@@ -1,0 +1,172 @@
+"""Inbox: the messages that one connection sent and nobody handled yet.
+
+It is bounded, and it has one lane per channel: messages of one channel are handled one
+at a time in the order in which they came, messages of different channels do not wait
+for each other. It is not a place for answers: whoever fills it says what happens when
+it is full. ``FloodGate`` beside it decides what becomes of a client's excess.
+"""
+
+import asyncio
+import enum
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from pondsocket.eager import start_eagerly
+from pondsocket.ratelimit import TokenBucket
+from pondsocket.types import Event, Limits
+
+__all__ = ["FloodGate", "Flooding", "Inbox"]
+
+logger = logging.getLogger(__name__)
+
+ANSWER_INTERVAL = 1.0  # seconds between two answers to a flood (client protocol)
+CALM = 1.0  # seconds without a refusal after which a flood counts as over
+
+
+class Flooding(enum.Enum):
+    """What to do with a message that is one too many."""
+
+    DROP = enum.auto()
+    ANSWER = enum.auto()
+    CLOSE = enum.auto()
+
+
+class FloodGate:
+    """Limits the messages per second of one connection.
+
+    Args:
+        limits: ``max_messages_per_second`` (a burst of one second is let through) and
+            ``flood_tolerance`` (seconds); 0 switches either off.
+        now: The current time on the caller's monotonic clock, in seconds.
+    """
+
+    __slots__ = ("_answered", "_bucket", "_refused", "_since", "_tolerance")
+
+    def __init__(self, limits: Limits, now: float) -> None:
+        rate = limits.max_messages_per_second
+        self._bucket = TokenBucket(rate, max(rate, 1.0), now) if rate else None
+        self._tolerance = limits.flood_tolerance
+        self._since = self._refused = self._answered = float("-inf")
+
+    def admits(self, now: float) -> bool:
+        """Tell whether one more message fits the rate at ``now``, and count it."""
+        return self._bucket is None or self._bucket.take(now)
+
+    def refuse(self, now: float) -> Flooding:
+        """Note that a message was refused at ``now`` and tell what to do about it."""
+        if now - self._refused > CALM:
+            self._since = now
+        self._refused = now
+        if self._tolerance and now - self._since >= self._tolerance:
+            return Flooding.CLOSE
+        if now - self._answered >= ANSWER_INTERVAL:
+            self._answered = now
+            return Flooding.ANSWER
+        return Flooding.DROP
+
+
+class _Lane:
+    """The waiting messages of one channel; ready or being worked on while it exists."""
+
+    __slots__ = ("events", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.events: deque[Event] = deque()
+
+
+class Inbox:
+    """A bounded queue of events with a lane per channel.
+
+    Args:
+        handle: Called with each event, never twice at a time for one channel.
+        limits: ``inbound_max_messages`` waiting events at most, and at most
+            ``max_concurrent_handlers`` lanes at work at a time.
+        name: Of the connection; its tasks carry it.
+    """
+
+    __slots__ = (
+        "_busy", "_closed", "_handle", "_lanes", "_limits", "_name", "_ready",
+        "_waiting", "_workers",
+    )  # fmt: skip
+
+    def __init__(
+        self, handle: Callable[[Event], Awaitable[None]], limits: Limits, name: str
+    ) -> None:
+        self._handle = handle
+        self._limits = limits
+        self._name = name
+        self._lanes: dict[str, _Lane] = {}
+        self._ready: deque[_Lane] = deque()
+        self._waiting = 0
+        self._busy = 0
+        self._workers: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """Return how many events wait; those being handled do not count."""
+        return self._waiting
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no event waits and no handler runs."""
+        return not self._waiting and not self._busy
+
+    def put(self, event: Event) -> bool:
+        """Queue an event; False if the inbox is full or closed and took nothing."""
+        if self._closed or self._waiting >= self._limits.inbound_max_messages:
+            return False
+        lane = self._lanes.get(event.channel_name)
+        if lane is None:
+            lane = self._lanes[event.channel_name] = _Lane(event.channel_name)
+            self._ready.append(lane)
+        lane.events.append(event)
+        self._waiting += 1
+        if self._ready and self._busy < self._limits.max_concurrent_handlers:
+            self._busy += 1
+            task = start_eagerly(self._work(), f"pond-inbox-{self._name}")
+            self._workers.add(task)
+            task.add_done_callback(self._workers.discard)
+        return True
+
+    def close(self) -> int:
+        """Drop what waits and return how much that was; running handlers finish."""
+        dropped, self._waiting = self._waiting, 0
+        self._closed = True
+        self._ready.clear()
+        for lane in self._lanes.values():
+            lane.events.clear()
+        return dropped
+
+    async def settle(self, timeout: float) -> None:  # noqa: ASYNC109 - ends, not raises
+        """Wait for running handlers, at most ``timeout`` seconds, then cancel them.
+
+        A handler that calls this itself is neither waited for nor cancelled.
+        """
+        others = self._workers - {asyncio.current_task()}
+        if not others:
+            return
+        _, late = await asyncio.wait(others, timeout=timeout)
+        for task in late:
+            task.cancel()
+        if late:
+            logger.warning("%d handlers of %r were cancelled", len(late), self._name)
+            await asyncio.wait(late, timeout=timeout)
+
+    async def _work(self) -> None:
+        try:
+            while self._ready:
+                lane = self._ready.popleft()
+                self._waiting -= 1
+                try:
+                    await self._handle(lane.events.popleft())
+                except Exception:  # a task root: nobody else would see it
+                    logger.exception("handling a message of %r failed", self._name)
+                finally:
+                    if lane.events:
+                        self._ready.append(lane)
+                    else:
+                        del self._lanes[lane.name]
+        finally:
+            self._busy -= 1

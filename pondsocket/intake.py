@@ -1,0 +1,183 @@
+"""Intake: what happens to each message of a client before any handler sees it.
+
+Size, rate, decoding, limits, then the inbox. What is wrong is answered to the client
+and counted; only a message that is too big or a lasting flood ends the connection.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+
+from pondsocket.errors import ValidationError
+from pondsocket.ids import uuid
+from pondsocket.inbox import FloodGate, Flooding, Inbox
+from pondsocket.metrics import Telemetry
+from pondsocket.types import (
+    ErrorTypes,
+    Event,
+    Limits,
+    ServerActions,
+    SystemEntity,
+    SystemEvents,
+)
+from pondsocket.wire import Codec, check_limits
+
+__all__ = ["Intake"]
+
+POLICY_VIOLATION = 1008  # RFC 6455 7.4.1, as the next
+MESSAGE_TOO_BIG = 1009
+
+
+class Intake:
+    """The way in for one connection's messages; nothing here waits.
+
+    Args:
+        user_id: Whose messages these are, for counting and task names.
+        limits: What a client may send.
+        telemetry: Where messages, drops and refusals are counted.
+        codec: How the client's messages are encoded.
+        handle: Called with each event, one at a time per channel.
+        answer: Queues an event to this client.
+        end: Starts closing the connection with a code and a reason.
+    """
+
+    def __init__(  # noqa: PLR0913 - the ends of all the ways out of here
+        self,
+        user_id: str,
+        *,
+        limits: Limits,
+        telemetry: Telemetry,
+        codec: Codec,
+        handle: Callable[[Event], Awaitable[None]],
+        answer: Callable[[Event], None],
+        end: Callable[[int, str], None],
+    ) -> None:
+        self._user_id = user_id
+        self._limits = limits
+        self._telemetry = telemetry
+        self._codec = codec
+        self._answer = answer
+        self._end = end
+        self._flood = FloodGate(limits, time.monotonic())
+        self._inbox = Inbox(handle, limits, user_id)
+
+    def __len__(self) -> int:
+        """Return how many messages wait for a handler."""
+        return len(self._inbox)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no message waits and no handler runs."""
+        return self._inbox.is_idle
+
+    def receive(self, data: str | bytes) -> bool:
+        """Take one encoded message; False if the inbox is full and took nothing."""
+        limit = self._limits.max_message_size
+        size = _size(data, limit)
+        if limit and size > limit:
+            self._telemetry.count("oversized")
+            self._end(MESSAGE_TOO_BIG, f"message above {limit} bytes")
+            return True
+        now = time.monotonic()
+        if not self._flood.admits(now):
+            self._refuse(now, lambda: self._decode_for_answer(data))
+            return True
+        try:
+            events = self._codec.decode(data)
+            for event in events:
+                check_limits(event, self._limits)
+        except ValidationError as error:
+            self._reject(error)
+            return True
+        taken = [self._put(event, size, now) for event in events]
+        return all(taken)
+
+    def take(self, event: Event) -> bool:
+        """Take one event that was decoded elsewhere; as :meth:`receive`."""
+        now = time.monotonic()
+        if not self._flood.admits(now):
+            self._refuse(now, lambda: event)
+            return True
+        try:
+            check_limits(event, self._limits)
+        except ValidationError as error:
+            error.request_id = error.request_id or event.request_id
+            self._reject(error)
+            return True
+        return self._put(event, 0, now)
+
+    def close(self) -> None:
+        """Drop what waits, and count it; running handlers finish. Idempotent."""
+        dropped = self._inbox.close()
+        if dropped:
+            self._telemetry.count("inbound_dropped", dropped)
+
+    async def settle(self, timeout: float) -> None:  # noqa: ASYNC109 - ends, not raises
+        """Wait ``timeout`` seconds for running handlers, then cancel them."""
+        await self._inbox.settle(timeout)
+
+    def _put(self, event: Event, size: int, now: float) -> bool:
+        if self._telemetry.measuring:
+            self._telemetry.message_received(
+                self._user_id, event.channel_name, event.event, size
+            )
+            self._telemetry.queue_depth("inbox", len(self._inbox))
+        if self._inbox.put(event):
+            return True
+        self._telemetry.count("inbound_dropped")
+        self._refuse(now, lambda: event)
+        return False
+
+    def _reject(self, error: ValidationError) -> None:
+        self._telemetry.count("malformed")
+        self._answer(
+            Event(
+                ServerActions.ERROR,
+                SystemEntity.GATEWAY,
+                error.request_id or uuid(),
+                ErrorTypes.INVALID_MESSAGE,
+                {"error": str(error)},
+            )
+        )
+
+    def _refuse(self, now: float, subject: Callable[[], Event | None]) -> None:
+        """Deal with a message too many; it is decoded only if it gets an answer."""
+        self._telemetry.count("flood")
+        verdict = self._flood.refuse(now)
+        if verdict is Flooding.CLOSE:
+            self._telemetry.count("flood_closed")
+            self._end(POLICY_VIOLATION, "too many messages")
+        elif verdict is Flooding.ANSWER:
+            event = subject()
+            if event is not None:
+                self._answer(_flood_answer(event))
+
+    def _decode_for_answer(self, data: str | bytes) -> Event | None:
+        try:
+            events = self._codec.decode(data)
+        except ValidationError as error:
+            self._reject(error)
+            return None
+        return events[0] if events else None
+
+
+def _size(data: str | bytes, limit: int) -> int:
+    """Return the size in bytes of UTF-8; a text that is surely too long as it is."""
+    if isinstance(data, bytes) or data.isascii() or 0 < limit < len(data):
+        return len(data)
+    return len(data.encode(errors="replace"))
+
+
+def _flood_answer(event: Event) -> Event:
+    payload = {
+        "code": 429,
+        "message": "Too many messages",
+        "details": None,
+        "temporary": True,
+    }
+    return Event(
+        ServerActions.SYSTEM,
+        event.channel_name,
+        event.request_id,
+        SystemEvents.INTERNAL_ERROR,
+        payload,
+    )

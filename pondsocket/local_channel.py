@@ -1,0 +1,200 @@
+"""LocalChannel: the part of a channel in this process = roster + presence + fan-out.
+
+Everything here is synchronous: a change is complete before anyone can await. It shows
+changes to the members of this process and knows no other node, so what came from a
+node cannot be announced again.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from pondsocket.changes import (
+    AssignsSet,
+    Joined,
+    Left,
+    PresenceGone,
+    PresenceSet,
+    Sent,
+)
+from pondsocket.fanout import FanOut
+from pondsocket.frame import Frame
+from pondsocket.ids import uuid
+from pondsocket.metrics import Telemetry
+from pondsocket.options import Options
+from pondsocket.presence import PresenceBudget, PresenceTracker
+from pondsocket.roster import Roster
+from pondsocket.session import Intercept, Session
+from pondsocket.types import (
+    Event,
+    LeaveReason,
+    PondAssigns,
+    PondPresence,
+    PresenceEventTypes,
+    ServerActions,
+    User,
+)
+
+__all__ = ["LocalChange", "LocalChannel"]
+
+LocalChange = Sent | PresenceSet | PresenceGone | AssignsSet
+
+
+class LocalChannel:
+    """Members, presences and pending frames of one channel in this process.
+
+    Args:
+        name: The channel's full name.
+        options: ``presence_budget`` is read.
+        telemetry: Told of broadcasts, joins, leaves and coalesced presences.
+        intercept: Returns the outgoing handlers that match an event's name, or None.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        options: Options,
+        telemetry: Telemetry,
+        intercept: Callable[[str], Intercept | None],
+    ) -> None:
+        self.name = name
+        self.roster: Roster[Session] = Roster(name)
+        self.presence = PresenceTracker(name)
+        self._telemetry = telemetry
+        self._intercept = intercept
+        self._fanout = FanOut()
+        self._budget = PresenceBudget(options.presence_budget)
+        self._held: tuple[PresenceEventTypes, PondPresence] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Members.
+
+    def admit(
+        self, session: Session, assigns: PondAssigns, ack: Event | None
+    ) -> Joined:
+        """Add a member and acknowledge it, before anything else of this channel.
+
+        Raises:
+            Conflict: If the user is a member already.
+        """
+        self.flush()
+        self.roster.add(session.id, session, assigns)
+        if ack is not None:
+            self._fanout.push(Frame(ack, session.codec), (session,))
+        if self._telemetry.measuring:
+            self._telemetry.channel_joined(session.id, self.name)
+        return Joined(User(session.id, dict(assigns)))
+
+    def dismiss(
+        self, user_id: str, reason: LeaveReason, farewell: Event | None = None
+    ) -> Left | None:
+        """Remove a member and its presence; None if there is no such member.
+
+        Args:
+            user_id: Who leaves.
+            reason: Why.
+            farewell: The last event that the member gets from this channel.
+        """
+        member = self.roster.find(user_id)
+        if member is None:
+            return None
+        session = member.handle
+        if farewell is not None:
+            self._fanout.push(Frame(farewell, session.codec), (session,))
+        self.flush()
+        self.roster.remove(user_id)
+        presence = self.presence.pop(user_id)
+        if presence is not None:
+            self._show_presence(PresenceEventTypes.LEAVE, presence)
+        if self._telemetry.measuring:
+            self._telemetry.channel_left(user_id, self.name)
+        return Left(User(user_id, member.assigns, presence), reason)
+
+    def user(self, user_id: str) -> User:
+        """Return a snapshot of a member.
+
+        Raises:
+            NotFound: If the user is not a member.
+        """
+        assigns = self.roster.get(user_id).assigns
+        presence = self.presence.find(user_id)
+        return User(
+            user_id, dict(assigns), None if presence is None else dict(presence)
+        )
+
+    # What members see.
+
+    def apply(self, change: LocalChange) -> bool:
+        """Make a change and show it to the members.
+
+        Returns:
+            True if the caller should yield to the event loop before it sends more.
+        """
+        match change:
+            case Sent(frame=frame, recipients=recipients):
+                sessions = self.roster.select(recipients)
+                name = frame.event.event
+                if self._telemetry.measuring:
+                    self._telemetry.message_broadcast(self.name, name, len(sessions))
+                return self._fanout.push(frame, sessions, self._intercept(name))
+            case PresenceSet(user_id=user_id, presence=presence):
+                return self._show_presence(
+                    self.presence.put(user_id, presence), presence
+                )
+            case PresenceGone(user_id=user_id):
+                gone = self.presence.pop(user_id)
+                return gone is not None and self._show_presence(
+                    PresenceEventTypes.LEAVE, gone
+                )
+            case AssignsSet(user_id=user_id, key=key, value=value):
+                self.roster.get(user_id).assigns[key] = value
+                return False
+
+    def send(self, event: Event, sessions: tuple[Session, ...]) -> bool:
+        """Queue an event for some connections; True as for :meth:`apply`."""
+        return self._fanout.push(Frame(event), sessions)
+
+    def send_frame(self, frame: Frame, session: Session) -> None:
+        """Queue a ready frame for one connection."""
+        self._fanout.push(frame, (session,))
+
+    def flush(self) -> None:
+        """Write everything that is pending, now."""
+        self._fanout.flush()
+
+    def close(self) -> None:
+        """Write what is pending and stop every timer."""
+        self._show_held()
+        self.flush()
+
+    # Presence lists.
+
+    def _show_presence(self, kind: PresenceEventTypes, changed: PondPresence) -> bool:
+        """Send the full list, or hold it back until the budget's window ends."""
+        delay = self._budget.delay(asyncio.get_running_loop().time())
+        if self._timer is None and not delay:
+            return self._send_presence(kind, changed)
+        if self._held is not None:
+            self._telemetry.count("presence_coalesced")
+        self._held = (kind, changed)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(delay, self._show_held)
+        return False
+
+    def _show_held(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._held is not None:
+            (kind, changed), self._held = self._held, None
+            self._send_presence(kind, changed)
+
+    def _send_presence(self, kind: PresenceEventTypes, changed: PondPresence) -> bool:
+        sessions = self.roster.handles()
+        if not sessions:
+            return False
+        payload = {"presence": list(self.presence.all().values()), "changed": changed}
+        frame = Frame(Event(ServerActions.PRESENCE, self.name, uuid(), kind, payload))
+        self._budget.delay(asyncio.get_running_loop().time())  # opens a new window
+        self._budget.spend(frame.size)
+        return self._fanout.push(frame, sessions, self._intercept(kind))

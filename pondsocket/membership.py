@@ -1,0 +1,158 @@
+"""Membership: how users get into a channel and out of it, and when the channel ends.
+
+Getting in and out is one synchronous step each; what waits comes after it. The channel
+ends when it has no member and nothing (a join, a leaving) holds it open.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from pondsocket.changes import Left
+from pondsocket.errors import Unavailable
+from pondsocket.local_channel import LocalChannel
+from pondsocket.ports import Peers
+from pondsocket.session import JoinedChannel, Session
+from pondsocket.transport import Transport
+from pondsocket.types import Event, LeaveReason, PondAssigns
+
+__all__ = ["Leaving", "Membership"]
+
+
+class Membership:
+    """The doors of one channel.
+
+    Args:
+        local: Where members are kept.
+        peers: Who is told.
+        new_session: Makes the session of a transport that no endpoint registered.
+        find_session: Returns the session of a registered transport, or None.
+        on_left: Runs the leave handler; never raises.
+        on_end: Called once, when the channel ended; never raises.
+    """
+
+    def __init__(
+        self,
+        local: LocalChannel,
+        peers: Peers,
+        *,
+        new_session: Callable[[Transport], Session],
+        find_session: Callable[[Transport], Session | None],
+        on_left: Callable[[Left], Awaitable[None]],
+        on_end: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.is_active = True
+        self._local = local
+        self._peers = peers
+        self._new_session = new_session
+        self._find_session = find_session
+        self._on_left = on_left
+        self._on_end = on_end
+        self._holds = 0
+        self._private_sessions: dict[str, Session] = {}
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Keep the channel alive; when the last hold goes, an empty channel ends."""
+        self._holds += 1
+        try:
+            yield
+        finally:
+            await self._release()
+
+    async def _release(self) -> None:
+        self._holds -= 1
+        if not self._holds and not self._local.roster:
+            await self._end()
+
+    async def admit(
+        self,
+        channel: JoinedChannel,
+        transport: Transport,
+        assigns: PondAssigns,
+        ack: Event | None,
+    ) -> None:
+        """Let a user in, once messages of other nodes arrive.
+
+        Raises:
+            Unavailable: If the channel or the connection ended meanwhile.
+            Conflict: If the user is a member already.
+        """
+        self._holds += 1
+        try:
+            await self._peers.open()
+            session = self.session_of(transport)
+            if not self.is_active:
+                raise Unavailable(self._local.name, "the channel has ended")
+            if session.is_ended or not transport.is_active():
+                raise Unavailable(self._local.name, "the connection has ended")
+            joined = self._local.admit(session, assigns, ack)
+            session.channels[self._local.name] = channel
+        finally:
+            self._holds -= 1
+        await self._peers.announce(joined)
+
+    def session_of(self, transport: Transport) -> Session:
+        """Return the session of a transport, a private one if it has none."""
+        session = self._find_session(transport)
+        if session is None:
+            session = self._private_sessions.get(transport.get_id())
+        if session is None or session.transport is not transport:
+            session = self._private_sessions[transport.get_id()] = self._new_session(
+                transport
+            )
+        return session
+
+    def dismiss(
+        self, user_id: str, reason: LeaveReason, farewell: Event | None = None
+    ) -> "Leaving | None":
+        """Take a user out at once; None if it is no member, else finish the leaving."""
+        member = self._local.roster.find(user_id)
+        left = self._local.dismiss(user_id, reason, farewell)
+        if left is None or member is None:
+            return None
+        session = member.handle
+        session.channels.pop(self._local.name, None)
+        if not session.outbox_messages:
+            self._private_sessions.pop(user_id, None)
+        self._holds += 1
+        return Leaving(self._finish, left)
+
+    async def _finish(self, left: Left) -> None:
+        try:
+            await self._peers.announce(left)
+            await self._on_left(left)
+        finally:
+            await self._release()
+
+    async def close(self) -> None:
+        """Take everybody out, then end the channel; idempotent."""
+        leavings = [
+            self.dismiss(member.user_id, LeaveReason.CONNECTION_CLOSED)
+            for member in self._local.roster.members()
+        ]
+        for leaving in leavings:
+            if leaving is not None:
+                await leaving.finish()
+        await self._end()
+
+    async def _end(self) -> None:
+        if not self.is_active:
+            return
+        self.is_active = False
+        self._local.close()
+        await self._on_end()
+        await self._peers.close()
+
+
+class Leaving:
+    """A member was taken out; the rest of its leaving may wait."""
+
+    __slots__ = ("_finish", "_left")
+
+    def __init__(self, finish: Callable[[Left], Awaitable[None]], left: Left) -> None:
+        self._finish = finish
+        self._left = left
+
+    async def finish(self) -> None:
+        """Announce the leaving and run the leave handler; called once, never raises."""
+        await self._finish(self._left)

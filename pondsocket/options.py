@@ -1,0 +1,235 @@
+"""Options: every setting of a PondSocket, checked when they are made. No behaviour.
+
+Sizes are in bytes, times in seconds. 0 means unlimited (or never) where a field's
+bounds allow it.
+"""
+
+import math
+import re
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import InitVar, dataclass, fields
+from enum import StrEnum
+from typing import Annotated, Any, Final, get_type_hints
+
+from pondsocket.hooks import Hooks
+from pondsocket.types import Limits
+
+__all__ = ["Options", "SlowConsumerPolicy"]
+
+
+class SlowConsumerPolicy(StrEnum):
+    """What happens to a connection whose outbound buffer is full."""
+
+    CLOSE = "close"
+    """The connection is closed with 1013, its client can come back later."""
+    DROP_OLDEST = "drop_oldest"
+    """The connection stays and loses what has waited longest."""
+    DROP_NEWEST = "drop_newest"
+    """The connection stays and loses what came last."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a field may hold: the test, and how an error says it."""
+
+    allowed: str
+    admits: Callable[[Any], bool]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    # The comparison is False for NaN too.
+    return _is_whole(value) or (isinstance(value, float) and abs(value) < math.inf)
+
+
+def _are_origins(value: object) -> bool:
+    return (
+        isinstance(value, Collection)
+        and not isinstance(value, str)
+        and all(isinstance(each, str) and _ORIGIN.fullmatch(each) for each in value)
+    )
+
+
+_ORIGIN: Final = re.compile(r"\*|null|(?i:[a-z][a-z0-9+.-]*://(?:\*\.)?[^\s/?#@*]+)")
+
+_Limit = Annotated[
+    int,
+    _Rule(
+        "a whole number of at least 0 (0: unlimited)", lambda x: _is_whole(x) and x >= 0
+    ),
+]
+_Count = Annotated[
+    int,
+    _Rule("a whole number of at least 1", lambda x: _is_whole(x) and x >= 1),
+]
+_Rate = Annotated[
+    float,
+    _Rule("a number of at least 0 (0: unlimited)", lambda x: _is_number(x) and x >= 0),
+]
+_Period = Annotated[
+    float,
+    _Rule(
+        "a number of seconds of at least 0 (0: never)",
+        lambda x: _is_number(x) and x >= 0,
+    ),
+]
+_Deadline = Annotated[
+    float,
+    _Rule("a number of seconds above 0", lambda x: _is_number(x) and x > 0),
+]
+_Policy = Annotated[
+    SlowConsumerPolicy,
+    _Rule(
+        "one of " + ", ".join(repr(policy.value) for policy in SlowConsumerPolicy),
+        lambda x: x in list(SlowConsumerPolicy),
+    ),
+]
+_Origins = Annotated[
+    Sequence[str],
+    _Rule(
+        "a list of '*', 'null', 'https://example.com', 'https://*.example.com'",
+        _are_origins,
+    ),
+]
+_Switch = Annotated[
+    bool,
+    _Rule("True or False", lambda x: isinstance(x, bool)),
+]
+_Name = Annotated[
+    str,
+    _Rule("a string", lambda x: isinstance(x, str)),
+]
+_Hooks = Annotated[
+    Hooks | None,
+    _Rule("Hooks or None", lambda x: x is None or isinstance(x, Hooks)),
+]
+
+_REPLACEMENTS: Final = {  # in the order of the fields of Options
+    "write_wait": "send_timeout",
+    "internal_queue_timeout": "slow_consumer",
+    "internal_queue_buffer": "inbound_max_messages",
+    "dispatch_concurrency": "max_concurrent_handlers",
+    "send_channel_buffer": "outbound_max_messages",
+    "receive_channel_buffer": "inbound_max_messages",
+}
+
+
+@dataclass(kw_only=True)
+class Options:
+    """The settings of a PondSocket and of everything in it.
+
+    Attributes:
+        max_message_size: Bytes of one client message; a longer one closes with 1009.
+        max_connections: Connections of one endpoint on this node.
+        max_channels_per_connection: Channels that one connection is in at a time.
+        max_channel_name_length: Bytes of UTF-8.
+        max_event_name_length: Bytes of UTF-8.
+        max_request_id_length: Bytes of UTF-8.
+        max_nesting_depth: Objects and arrays of a client message in each other.
+        max_messages_per_second: Client messages per connection, on average.
+        flood_tolerance: Seconds that a flood may last before it closes with 1008.
+        inbound_max_messages: Client messages that wait for one connection's handlers.
+        max_concurrent_handlers: Handlers of one connection that run at a time.
+        handshake_timeout: Seconds for a handshake, the connection handler included.
+        outbound_max_messages: Messages that wait for one slow connection.
+        outbound_max_bytes: Bytes that wait for one slow connection.
+        slow_consumer: What happens when either of the two is reached; a policy's value
+            does as well.
+        send_timeout: Seconds until a send that does not return makes a slow consumer.
+        handler_timeout: Seconds for an outgoing handler or a hook.
+        ping_interval: Seconds between two signs of life from the server.
+        pong_wait: Seconds of silence after which a client counts as gone.
+        max_presence_bytes: Bytes of one user's presence.
+        presence_budget: Bytes of presence messages per second and connection, above
+            which a channel joins several into one.
+        compression: Whether WebSocket compression is negotiated.
+        allowed_origins: Foreign origins that may connect: ``"https://example.com"``,
+            ``"https://*.example.com"`` for one left-most label, ``"null"``, or ``"*"``.
+        trust_forwarded: Whether ``X-Forwarded-Host`` tells the own origin.
+        node_id: Name of this node among others; "" for a random one where it matters.
+        hooks: What the application listens in with.
+        write_wait: Deprecated, see ``send_timeout``.
+        internal_queue_timeout: Deprecated, see ``slow_consumer``.
+        internal_queue_buffer: Deprecated, see ``inbound_max_messages``.
+        dispatch_concurrency: Deprecated, see ``max_concurrent_handlers``.
+        send_channel_buffer: Deprecated, see ``outbound_max_messages``.
+        receive_channel_buffer: Deprecated, see ``inbound_max_messages``.
+
+    Raises:
+        ValueError: If a value is none that its field allows; names field and values.
+    """
+
+    max_message_size: _Limit = 1_048_576
+    max_connections: _Limit = 0
+    max_channels_per_connection: _Limit = 256
+    max_channel_name_length: _Limit = 512
+    max_event_name_length: _Limit = 256
+    max_request_id_length: _Limit = 256
+    max_nesting_depth: _Limit = 64
+    max_messages_per_second: _Rate = 1000.0
+    flood_tolerance: _Period = 10.0
+    inbound_max_messages: _Count = 256
+    max_concurrent_handlers: _Count = 10
+    handshake_timeout: _Period = 10.0
+
+    outbound_max_messages: _Count = 1000
+    outbound_max_bytes: _Limit = 1_048_576
+    slow_consumer: _Policy = SlowConsumerPolicy.CLOSE
+    send_timeout: _Deadline = 10.0
+    handler_timeout: _Period = 30.0
+    ping_interval: _Period = 30.0
+    pong_wait: _Deadline = 60.0
+    max_presence_bytes: _Limit = 16_384
+    presence_budget: _Limit = 65_536
+    compression: _Switch = False
+
+    allowed_origins: _Origins = ()
+    trust_forwarded: _Switch = False
+
+    node_id: _Name = ""
+
+    hooks: _Hooks = None
+
+    write_wait: InitVar[object] = None
+    internal_queue_timeout: InitVar[object] = None
+    internal_queue_buffer: InitVar[object] = None
+    dispatch_concurrency: InitVar[object] = None
+    send_channel_buffer: InitVar[object] = None
+    receive_channel_buffer: InitVar[object] = None
+
+    def __post_init__(self, *deprecated: object) -> None:
+        for (name, replacement), value in zip(
+            _REPLACEMENTS.items(), deprecated, strict=True
+        ):
+            if value is not None:
+                warnings.warn(
+                    f"Options.{name} has no effect any more, use {replacement}",
+                    DeprecationWarning,
+                    stacklevel=3,
+                )
+        for name, rule in _RULES.items():
+            value = getattr(self, name)
+            if not rule.admits(value):
+                raise ValueError(
+                    f"Options.{name} must be {rule.allowed}, got {value!r}"
+                )
+        self.slow_consumer = SlowConsumerPolicy(self.slow_consumer)
+        self.allowed_origins = tuple(self.allowed_origins)
+
+    @property
+    def limits(self) -> Limits:
+        """What a transport holds against its client, as a frozen value."""
+        return Limits(
+            **{each.name: getattr(self, each.name) for each in fields(Limits)}
+        )
+
+
+_RULES: Final[dict[str, _Rule]] = {
+    name: hint.__metadata__[0]
+    for name, hint in get_type_hints(Options, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}

@@ -1,0 +1,210 @@
+"""PubSub: the contract of what carries bytes between nodes, and its topics.
+
+No implementation is here: ``LocalPubSub`` serves one process, backends for servers come
+in by entry point (``open_pubsub``).
+"""
+
+from collections.abc import Awaitable, Callable
+from importlib.metadata import entry_points
+from typing import Final, Protocol, cast, runtime_checkable
+
+__all__ = [
+    "OnReconnect",
+    "PubSub",
+    "PubSubHandler",
+    "ReconnectAware",
+    "format_heartbeat_topic",
+    "format_message_topic",
+    "format_presence_topic",
+    "format_system_topic",
+    "format_topic",
+    "match_topic",
+    "open_pubsub",
+]
+
+PubSubHandler = Callable[[str, bytes], Awaitable[None] | None]
+OnReconnect = Callable[[], Awaitable[None] | None]
+
+_ENTRY_POINTS: Final = "pondsocket.pubsub"
+# Scheme of a URL -> the extra that brings its backend. The library that the extra
+# installs is imported by the same name.
+_EXTRAS: Final = {"redis": "redis", "rediss": "redis", "nats": "nats", "tls": "nats"}
+
+
+@runtime_checkable
+class PubSub(Protocol):
+    """Carries bytes between nodes: at most once, in order per topic and publisher.
+
+    Subscriptions are per (pattern, handler), so several nodes can share one object. A
+    backend keeps its subscriptions through outages and restores them by itself.
+    """
+
+    async def subscribe(self, pattern: str, handler: PubSubHandler) -> None:
+        """Call ``handler(topic, data)`` for each message whose topic matches.
+
+        Called once per open channel and for heartbeats. Returns once messages arrive.
+        The handler is called with one message at a time; what it raises is logged and
+        does not end the subscription.
+
+        Args:
+            pattern: A topic, or what ``match_topic`` takes as a wildcard.
+            handler: A coroutine function, or a plain one that does not block.
+
+        Raises:
+            Conflict: If this very pair of pattern and handler is subscribed.
+            PubSubClosedError: After :meth:`close`.
+        """
+        ...
+
+    async def unsubscribe(
+        self, pattern: str, handler: PubSubHandler | None = None
+    ) -> None:
+        """End one subscription, without a handler all of that pattern.
+
+        The handler is not called any more once this returns, but a call that runs may
+        go on. A backend whose ``unsubscribe`` takes only the pattern works too.
+
+        Raises:
+            NotFound: If there is no such subscription.
+        """
+        ...
+
+    async def publish(self, topic: str, data: bytes) -> None:
+        """Send ``data`` to whoever subscribed a matching pattern, the sender too.
+
+        May wait for the network, never for a handler. What it raises means that the
+        message may be lost.
+
+        Raises:
+            PubSubClosedError: After :meth:`close`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End all subscriptions and free everything; idempotent.
+
+        Called by the PondSocket if it opened the object, else by the application.
+        """
+        ...
+
+
+@runtime_checkable
+class ReconnectAware(Protocol):
+    """The optional second half of a PubSub: it tells that messages may be missing."""
+
+    def on_reconnect(self, callback: OnReconnect) -> None:
+        """Call ``callback()`` each time after a lost connection is back.
+
+        Called before the first ``subscribe``. The callback must not block; what was
+        published meanwhile may be lost.
+        """
+        ...
+
+
+def format_topic(
+    endpoint: str,
+    channel: str,
+    event: str = "",
+    *,
+    namespace: str = "default",
+    prefix: str = "pondsocket",
+) -> str:
+    """Return the topic of a channel: ``pondsocket:v1:default:chat:/room/1``.
+
+    Args:
+        endpoint: The endpoint's path; its leading slash is no part of the topic.
+        channel: The channel's full name.
+        event: Ignored: all events of a channel share its topic. Published so.
+        namespace: Separates applications on one server.
+        prefix: Separates them too; published nodes can set both.
+    """
+    return f"{prefix}:v1:{namespace}:{endpoint.removeprefix('/')}:{channel}"
+
+
+def format_presence_topic(
+    endpoint: str,
+    channel: str,
+    *,
+    namespace: str = "default",
+    prefix: str = "pondsocket",
+) -> str:
+    """Return the topic of a channel's presence: the channel's own topic."""
+    return format_topic(endpoint, channel, namespace=namespace, prefix=prefix)
+
+
+def format_message_topic(
+    endpoint: str,
+    channel: str,
+    *,
+    namespace: str = "default",
+    prefix: str = "pondsocket",
+) -> str:
+    """Return the topic of a channel's messages: the channel's own topic."""
+    return format_topic(endpoint, channel, namespace=namespace, prefix=prefix)
+
+
+def format_system_topic(
+    event: str, *, namespace: str = "default", prefix: str = "pondsocket"
+) -> str:
+    """Return the topic of a system event: ``pondsocket:v1:default:system:<event>``."""
+    return f"{prefix}:v1:{namespace}:system:{event}"
+
+
+def format_heartbeat_topic(
+    *, namespace: str = "default", prefix: str = "pondsocket"
+) -> str:
+    """Return the topic of heartbeats: ``pondsocket:v1:default:__heartbeat__``."""
+    return f"{prefix}:v1:{namespace}:__heartbeat__"
+
+
+def match_topic(pattern: str, topic: str) -> bool:
+    """Tell whether a subscription of ``pattern`` gets what is published to ``topic``.
+
+    Equal, or the pattern is longer than two characters, ends in ``.*``, and the topic
+    starts with what stands before that: ``a.*`` matches ``a``, ``ab`` and ``a.b``.
+    """
+    if pattern == topic:
+        return True
+    is_wildcard = pattern.endswith(".*") and len(pattern) > len(".*")
+    return is_wildcard and topic.startswith(pattern[:-2])
+
+
+def open_pubsub(url: str) -> PubSub:
+    """Open the backend that is installed for the URL's scheme.
+
+    Called by PondSocket for ``pubsub="redis://..."``. A backend registers its schemes
+    as entry points in the group ``pondsocket.pubsub``: callables that take the URL and
+    return a PubSub. The URL may hold a password, so no message here repeats it.
+
+    Raises:
+        ValueError: If no backend is known for the scheme.
+        ModuleNotFoundError: If the backend, or the library that it needs, is not
+            installed; names the command that installs it.
+    """
+    head, separator, _ = url.partition("://")
+    scheme = head.lower() if separator else ""
+    extra = _EXTRAS.get(scheme)
+    installed = {entry.name: entry for entry in entry_points(group=_ENTRY_POINTS)}
+    if scheme not in installed:
+        if extra is not None:
+            raise _missing(scheme, extra)
+        raise ValueError(
+            f"pubsub URL must begin with one of {sorted({*installed, *_EXTRAS})}, "
+            f"got {scheme!r}"
+        )
+    try:
+        factory = cast("Callable[[str], PubSub]", installed[scheme].load())
+    except ModuleNotFoundError as error:
+        # Any other module that is missing is a defect of the backend.
+        if extra is None or error.name is None or error.name.split(".")[0] != extra:
+            raise
+        raise _missing(scheme, extra) from error
+    return factory(url)
+
+
+def _missing(scheme: str, extra: str) -> ModuleNotFoundError:
+    return ModuleNotFoundError(
+        f"{scheme}:// needs a library that is not installed: "
+        f'pip install "pondsocket[{extra}]"',
+        name=extra,
+    )

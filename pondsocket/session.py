@@ -1,0 +1,376 @@
+"""Session: one accepted connection = its transport + a bounded outbox + its channels.
+
+Theory of operation. ``write`` hands frames straight to a transport that is a FrameSink,
+as long as nothing waits before them. What the transport does not take now goes into the
+outbox, which one writer task empties in order; that task exists only while there is
+something in it. The outbox is the only buffer for a slow receiver: when it is full, the
+policy decides, and whatever is not delivered is counted. ``write`` never waits and
+never raises, since a channel calls it in a loop over its members.
+
+A session ends once, whoever ends it: it leaves the channels that it knows, their leave
+handlers run, and what still waits in the outbox is dropped and counted.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from pondsocket.errors import truncate_reason
+from pondsocket.frame import Frame
+from pondsocket.intake import Intake
+from pondsocket.metrics import Telemetry
+from pondsocket.options import Options, SlowConsumerPolicy
+from pondsocket.transport import (
+    ClosesWithCode,
+    FrameSink,
+    HasConnectionId,
+    Transport,
+)
+from pondsocket.types import Event, LeaveReason
+from pondsocket.wire import JSON_CODEC, Codec
+
+__all__ = ["Deferred", "Intercept", "JoinedChannel", "Leaving", "Session"]
+
+logger = logging.getLogger(__name__)
+
+TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes; our protocol: a slow consumer
+INTERNAL_ERROR = 1011
+BATCH_FRAMES = 64  # what the writer hands over at a time
+BATCH_BYTES = 65_536
+
+
+class Leaving(Protocol):
+    """What remains to be done, with waiting, after a member was removed."""
+
+    async def finish(self) -> None:
+        """Announce the leaving and run the leave handlers; never raises."""
+        ...
+
+
+class JoinedChannel(Protocol):
+    """What a session may ask of a channel that it joined."""
+
+    def flush(self) -> None:
+        """Write everything that is pending, now."""
+        ...
+
+    def send_frame(self, session: "Session", frame: Frame) -> None:
+        """Queue a frame for one connection, behind what the channel sent before."""
+        ...
+
+    def remove(self, user_id: str, reason: LeaveReason) -> Leaving | None:
+        """Remove a member, synchronously; None if it is no member."""
+        ...
+
+
+Intercept = Callable[[Frame, "Session"], Awaitable[Frame | None]]
+
+
+class Deferred:
+    """A frame that outgoing handlers look at, in the recipient's writer."""
+
+    __slots__ = ("frame", "intercept", "size")
+
+    def __init__(self, frame: Frame, intercept: Intercept) -> None:
+        self.frame = frame
+        self.intercept = intercept
+        self.size = frame.size
+
+
+class Session:
+    """One accepted connection; made, registered and dropped by its endpoint.
+
+    Args:
+        transport: The wire; its powers are detected here, once.
+        options: Bounds and policy of the outbox, and its deadlines.
+        telemetry: Where sends, drops and failures are counted.
+    """
+
+    __slots__ = (
+        "_bytes", "_closer", "_measuring", "_options", "_outbox", "_sink",
+        "_telemetry", "_wake", "_writer", "channels", "codec", "connection_id",
+        "id", "intake", "is_ended", "joining", "transport",
+    )  # fmt: skip
+
+    def __init__(
+        self, transport: Transport, options: Options, telemetry: Telemetry
+    ) -> None:
+        self.transport = transport
+        self.id = transport.get_id()
+        self.connection_id = (
+            transport.connection_id
+            if isinstance(transport, HasConnectionId)
+            else self.id
+        )
+        self.codec: Codec = getattr(transport, "codec", JSON_CODEC)
+        self.channels: dict[str, JoinedChannel] = {}
+        self.intake: Intake | None = None
+        self.joining = 0
+        self.is_ended = False
+        self._options = options
+        self._telemetry = telemetry
+        self._measuring = telemetry.measuring
+        self._outbox: deque[Frame | Deferred] = deque()
+        self._bytes = 0
+        self._writer: asyncio.Task[None] | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._closer: asyncio.Task[None] | None = None
+        self._sink = transport if isinstance(transport, FrameSink) else None
+        if self._sink is not None:
+            self._sink.on_writable(self._on_writable)
+
+    @property
+    def outbox_messages(self) -> int:
+        """How many messages wait for this connection."""
+        return len(self._outbox)
+
+    @property
+    def outbox_bytes(self) -> int:
+        """How many bytes wait for this connection."""
+        return self._bytes
+
+    # Sending: plain functions that never wait and never raise.
+
+    def send(self, event: Event) -> None:
+        """Send an event to this connection alone, in its channel's order if joined."""
+        frame = Frame(event, self.codec)
+        channel = self.channels.get(event.channel_name)
+        if channel is None:
+            self.write((frame,))
+        else:
+            channel.send_frame(self, frame)
+
+    def write(self, frames: Sequence[Frame]) -> None:
+        """Hand frames to the transport, or keep them in the outbox in order."""
+        if self.is_ended:
+            return
+        if self._writer is None and self._sink is not None:
+            try:
+                taken = self._sink.try_send(frames)
+            except Exception as error:  # noqa: BLE001 - _fail() logs it
+                self._fail(error)
+                return
+            if taken:
+                if self._measuring:
+                    self._measure(frames)
+                return
+        self.enqueue(frames)
+
+    def enqueue(self, items: Sequence[Frame | Deferred]) -> None:
+        """Put items into the outbox; when it is full, the policy decides."""
+        for item in items:
+            if self.is_ended:
+                return
+            if self._fits(item) or self._make_room(item):
+                self._outbox.append(item)
+                self._bytes += item.size
+        if self._measuring:
+            self._telemetry.queue_depth("outbox", len(self._outbox))
+        if self._outbox and self._writer is None:
+            self._writer = asyncio.get_running_loop().create_task(
+                self._write_outbox(), name=f"pond-writer-{self.id}"
+            )
+
+    def _fits(self, item: Frame | Deferred) -> bool:
+        """Tell whether an item fits; an empty outbox takes one of any size."""
+        options = self._options
+        return not self._outbox or (
+            not 0 < options.outbound_max_messages <= len(self._outbox)
+            and not 0 < options.outbound_max_bytes < self._bytes + item.size
+        )
+
+    def _make_room(self, item: Frame | Deferred) -> bool:
+        match self._options.slow_consumer:
+            case SlowConsumerPolicy.CLOSE:
+                self._telemetry.count("outbound_dropped")
+                self._give_up()
+                return False
+            case SlowConsumerPolicy.DROP_NEWEST:
+                self._telemetry.count("outbound_dropped")
+                return False
+            case SlowConsumerPolicy.DROP_OLDEST:
+                while not self._fits(item):
+                    self._pop()
+                    self._telemetry.count("outbound_dropped")
+                return True
+
+    def _pop(self) -> Frame | Deferred:
+        item = self._outbox.popleft()
+        self._bytes -= item.size
+        return item
+
+    # The writer: a task that exists only while the outbox holds something.
+
+    async def _write_outbox(self) -> None:
+        try:
+            while self._outbox:
+                if isinstance(self._outbox[0], Deferred):
+                    await self._write_deferred(self._outbox[0])
+                elif self._sink is not None:
+                    await self._write_batch(self._sink)
+                else:
+                    await self._write_one(self._outbox[0])
+        except Exception as error:  # noqa: BLE001 - _fail() logs it
+            self._fail(error)
+        finally:
+            self._writer = None
+
+    async def _write_deferred(self, item: Deferred) -> None:
+        """Let the outgoing handlers see the frame, then put what they left first."""
+        self._pop()
+        try:
+            frame = await item.intercept(item.frame, self)
+        except BaseException:  # a cancelled writer too: what it held is lost
+            self._telemetry.count("outbound_dropped")
+            raise
+        if frame is not None and not self.is_ended:
+            self._outbox.appendleft(frame)
+            self._bytes += frame.size
+
+    async def _write_batch(self, sink: FrameSink) -> None:
+        batch: list[Frame] = []
+        size = 0
+        for item in self._outbox:
+            if isinstance(item, Deferred) or len(batch) == BATCH_FRAMES:
+                break
+            size += item.size
+            if batch and size > BATCH_BYTES:
+                break
+            batch.append(item)
+        if sink.try_send(batch):
+            for _ in batch:
+                self._pop()
+            if self._measuring:
+                self._measure(batch)
+        else:
+            await self._until_writable()
+
+    async def _write_one(self, frame: Frame) -> None:
+        self._pop()
+        stall = self._expect_progress()
+        try:
+            await self.transport.send_event(frame.event)
+        except BaseException:  # a cancelled writer too: what it held is lost
+            self._telemetry.count("outbound_dropped")
+            raise
+        finally:
+            stall.cancel()
+        if self._measuring:
+            self._measure((frame,))
+
+    async def _until_writable(self) -> None:
+        self._wake = asyncio.get_running_loop().create_future()
+        stall = self._expect_progress()
+        try:
+            await self._wake
+        finally:
+            stall.cancel()
+            self._wake = None
+
+    def _on_writable(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _expect_progress(self) -> asyncio.TimerHandle:
+        loop = asyncio.get_running_loop()
+        return loop.call_later(self._options.send_timeout, self._stalled)
+
+    def _stalled(self) -> None:
+        """A send took longer than ``send_timeout``: the connection is slow."""
+        self._telemetry.count("send_timeout")
+        if self._options.slow_consumer is SlowConsumerPolicy.CLOSE:
+            self._give_up()
+
+    def _measure(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            event = frame.event
+            self._telemetry.message_sent(
+                self.id, event.channel_name, event.event, frame.size
+            )
+
+    # The end.
+
+    def _give_up(self) -> None:
+        logger.warning(
+            "connection %r is a slow consumer: %d messages (%d bytes) wait; closing it",
+            self.id,
+            len(self._outbox),
+            self._bytes,
+        )
+        self._telemetry.count("slow_consumer_closed")
+        self.close_soon(TRY_AGAIN_LATER, "slow consumer")
+
+    def _fail(self, error: Exception) -> None:
+        self._telemetry.count("send_failed")
+        self._telemetry.connection_error(self.id, error)
+        logger.warning("sending to %r failed", self.id, exc_info=error)
+        self.close_soon(INTERNAL_ERROR, "send failed")
+
+    def close_soon(self, code: int, reason: str) -> None:
+        """Close from the loop's next turn: callers may be amid a fan-out."""
+        self._drop_outbox()
+        self.is_ended = True
+        if self._closer is None:
+            self._closer = asyncio.get_running_loop().create_task(
+                self._close_transport(code, reason), name=f"pond-close-{self.id}"
+            )
+
+    async def close(self, code: int, reason: str, *, grace: float = 0.0) -> None:
+        """Send what is pending, then close the transport, which ends the session.
+
+        Never raises. Called from the session's own writer, it does not wait for it.
+
+        Args:
+            code: A WebSocket close code.
+            reason: Cut to 123 bytes.
+            grace: Seconds that the writer may take for what is in the outbox.
+        """
+        for channel in tuple(self.channels.values()):
+            channel.flush()
+        writer = self._writer
+        if grace > 0 and writer is not None and writer is not asyncio.current_task():
+            await asyncio.wait({writer}, timeout=grace)
+        await self._close_transport(code, reason)
+
+    async def _close_transport(self, code: int, reason: str) -> None:
+        transport = self.transport
+        try:
+            if isinstance(transport, ClosesWithCode):
+                await transport.close_with(code, truncate_reason(reason))
+            else:
+                await transport.close()
+        except Exception as error:  # whatever a custom transport raises
+            self._telemetry.connection_error(self.id, error)
+            logger.warning("closing %r failed", self.id, exc_info=True)
+        await self.end()
+
+    async def end(self) -> None:
+        """Leave all channels and run their leave handlers; called when it closed.
+
+        Idempotent: the roster is changed before the first wait, so a second caller
+        finds nothing left to do.
+        """
+        self.is_ended = True
+        self._drop_outbox()
+        if self.intake is not None:
+            self.intake.close()
+        writer = self._writer
+        if writer is not None and writer is not asyncio.current_task():
+            writer.cancel()
+        leavings = [
+            channel.remove(self.id, LeaveReason.CONNECTION_CLOSED)
+            for channel in tuple(self.channels.values())
+        ]
+        for leaving in leavings:
+            if leaving is not None:
+                await leaving.finish()
+        if writer is not None and writer is not asyncio.current_task():
+            await asyncio.wait({writer}, timeout=self._options.send_timeout)
+
+    def _drop_outbox(self) -> None:
+        if self._outbox:
+            self._telemetry.count("outbound_dropped", len(self._outbox))
+            self._outbox.clear()
+            self._bytes = 0
