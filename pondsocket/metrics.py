@@ -31,7 +31,7 @@ COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
         "flood_closed": "connections closed because a flood went on",
         "malformed": "client messages that could not be read",
         "oversized": "client messages above the size limit",
-        "handler_failed": "handlers of the application that raised",
+        "handler_failed": "handlers that raised anything but a refusal",
         "hook_failed": "hooks that raised or took too long",
         "metrics_failed": "calls of the metrics collector that raised",
         "outgoing_failed": "outgoing handlers that raised; each blocked one delivery",
@@ -40,7 +40,7 @@ COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
         "pubsub_dropped": "messages that a full subscription buffer dropped",
         "send_failed": "transports that raised while sending",
         "send_timeout": "transports that took too long to send",
-        "refused": "connections refused before their handler ran",
+        "refused": "connections, joins, messages refused by limit or a code below 500",
         "lost": "messages of other nodes that never came",
         "duplicate": "messages of other nodes that came twice",
     }

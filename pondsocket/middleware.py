@@ -49,6 +49,7 @@ async def run_chain(
     went_on = False
 
     async def go_on() -> None:
+        """Run what comes next, once."""
         nonlocal went_on
         if went_on:
             raise RuntimeError(f"middleware {first!r} called next() twice")
@@ -117,6 +118,7 @@ def with_rate_limiter(
     own = _telemetry_of(hooks)
 
     async def run(message: Message, known: Telemetry | None, proceed: Next) -> None:
+        """Go on if the limiter allows it."""
         limiter = hooks.rate_limiter
         if limiter is None or await limiter.allow(key_fn(message)):
             await proceed()
@@ -147,6 +149,7 @@ def with_metrics(
     own = _telemetry_of(hooks)
 
     async def run(message: Message, known: Telemetry | None, proceed: Next) -> None:
+        """Go on between two looks at the clock."""
         telemetry = _unless_shared(own, known)
         if telemetry is None:
             await proceed()
