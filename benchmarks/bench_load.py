@@ -13,7 +13,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from lean_client import LeanClient, connect
@@ -25,13 +25,13 @@ ROOM = "/room/one"
 DEADLINE = 60.0  # seconds, for any one wait
 
 
-class Failed(Exception):
+class WrongResultError(Exception):
     """A case did not show what it must."""
 
 
 def expect(name: str, value: object, wanted: object) -> None:
     if value != wanted:
-        raise Failed(f"{name}: expected {wanted!r}, got {value!r}")
+        raise WrongResultError(f"{name}: expected {wanted!r}, got {value!r}")
 
 
 @contextlib.asynccontextmanager
@@ -51,7 +51,8 @@ async def server() -> AsyncIterator[int]:
     finally:
         process.stdin.close()
         try:
-            await asyncio.wait_for(process.wait(), DEADLINE)
+            async with asyncio.timeout(DEADLINE):
+                await process.wait()
         except TimeoutError:
             process.kill()
             raise
@@ -80,12 +81,14 @@ class Crowd:
         for start in range(0, count, at_once):
             group = range(start, min(start + at_once, count))
             clients += await asyncio.gather(
-                *(connect(self.port, lambda c, m: self.on_message(c, m)) for _ in group)
+                *(connect(self.port, self.on_message) for _ in group)
             )
         self.clients += clients
         return clients
 
-    async def join(self, clients: list[LeanClient], channel: str, **params: object) -> None:
+    async def join(
+        self, clients: list[LeanClient], channel: str, **params: object
+    ) -> None:
         acks = [self.next(client, "ACKNOWLEDGE") for client in clients]
         for client in clients:
             client.send("JOIN_CHANNEL", channel, "join", **params)
@@ -104,7 +107,7 @@ class Crowd:
         await asyncio.gather(*(client.closed for client in self.clients))
 
 
-async def until(condition, seconds: float = DEADLINE) -> None:
+async def until(condition: Callable[[], bool], seconds: float = DEADLINE) -> None:
     """Wait for a condition that messages make true."""
     async with asyncio.timeout(seconds):
         while not condition():
@@ -263,8 +266,7 @@ async def presence_storm(members: int) -> dict:
             client.send("JOIN_CHANNEL", ROOM, "join", track=number)
         sent = loop.time() - started
         await until(
-            lambda: sum(len(seen) == members for seen in crowd.seen.values())
-            == members
+            lambda: sum(len(seen) == members for seen in crowd.seen.values()) == members
         )
         settled = loop.time() - started
         views = {tuple(sorted(p["n"] for p in seen)) for seen in crowd.seen.values()}
@@ -307,9 +309,11 @@ def main() -> int:
     lines = [
         "# Load: what was measured",
         "",
-        f"pondsocket {pondsocket.__version__} on uvicorn, Python "
-        f"{platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, "
-        f"{time.strftime('%Y-%m-%d')}; `python benchmarks/bench_load.py`.",
+        (
+            f"pondsocket {pondsocket.__version__} on uvicorn, Python "
+            f"{platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores, "
+            f"{time.strftime('%Y-%m-%d')}; `python benchmarks/bench_load.py`."
+        ),
     ]
     for name, (whole, quick) in CASES.items():
         figures = asyncio.run(quick() if args.quick else whole())

@@ -48,7 +48,14 @@ class LeanClient(asyncio.Protocol):
             "Sec-WebSocket-Version: 13\r\n\r\n".encode()
         )
 
-    def send(self, action: str, channel: str, event: str, request_id: str = "r", **payload: object) -> None:
+    def send(
+        self,
+        action: str,
+        channel: str,
+        event: str,
+        request_id: str = "r",
+        **payload: object,
+    ) -> None:
         body = encode(
             {
                 "action": action,
@@ -86,30 +93,21 @@ class LeanClient(asyncio.Protocol):
         self._data = self._parse(data)
 
     def _parse(self, data: bytes) -> bytes:
-        at, end = 0, len(data)
-        while end - at >= 2:
-            size, start = data[at + 1], at + 2
-            if size == MEDIUM:
-                if end - start < 2:
-                    break
-                size, start = int.from_bytes(data[start : start + 2], "big"), start + 2
-            elif size == LONG:
-                if end - start < 8:
-                    break
-                size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-            if end - start < size:
-                break
-            opcode = data[at] & 0xF
-            at = start + size
-            body = data[start:at]
-            if opcode == TEXT:
-                self.on_message(self, decode(body))
-            elif opcode == CLOSE:
-                self.close_code = int.from_bytes(body[:2], "big") if body else 1005
-                self.transport.close()
-            elif opcode == PING:
-                self.transport.write(bytes((0x8A, 0x80 | size)) + MASK + body)
+        at = 0
+        while (bounds := _frame_bounds(data, at)) is not None:
+            start, end = bounds
+            self._handle(data[at] & 0xF, data[start:end])
+            at = end
         return data[at:]
+
+    def _handle(self, opcode: int, body: bytes) -> None:
+        if opcode == TEXT:
+            self.on_message(self, decode(body))
+        elif opcode == CLOSE:
+            self.close_code = int.from_bytes(body[:2], "big") if body else 1005
+            self.transport.close()
+        elif opcode == PING:
+            self.transport.write(bytes((0x8A, 0x80 | len(body))) + MASK + body)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.opened.done():
@@ -117,6 +115,20 @@ class LeanClient(asyncio.Protocol):
             self.opened.exception()
         if not self.closed.done():
             self.closed.set_result(self.close_code)
+
+
+def _frame_bounds(data: bytes, at: int) -> tuple[int, int] | None:
+    """Return where the payload of a frame starts and ends, None if it is not whole."""
+    if len(data) - at < 2:
+        return None
+    size, start = data[at + 1], at + 2
+    if size >= MEDIUM:
+        width = 2 if size == MEDIUM else 8
+        if len(data) - start < width:
+            return None
+        size, start = int.from_bytes(data[start : start + width], "big"), start + width
+    end = start + size
+    return (start, end) if end <= len(data) else None
 
 
 async def connect(

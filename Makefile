@@ -1,0 +1,78 @@
+# One command for each thing; a second run is quick. `make help` lists them.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# Stamps tell what was installed from which pyproject.toml.
+MADE := $(VENV)/.made
+ASGI := $(VENV)/.installed-asgi
+DEV := $(VENV)/.installed-dev
+
+# --verifytypes looks at what the `python` of the PATH has installed
+VERIFY_TYPES = PATH="$(CURDIR)/$(BIN):$$PATH" pyright --ignoreexternal --verifytypes
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types cover bench fmt clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: $(ASGI) ## Serve the demo at http://127.0.0.1:8000 (HOST=, PORT=)
+	@$(BIN)/pondsocket demo --host $(HOST) --port $(PORT)
+
+test: $(DEV) ## Run the tests (ARGS="-k word")
+	$(BIN)/pytest $(ARGS)
+
+check: lint types cover ## Run everything that must pass before a commit
+
+lint: $(DEV)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/interrogate pondsocket adapters
+
+types: $(DEV)
+	$(BIN)/mypy
+	$(VERIFY_TYPES) pondsocket
+	$(VERIFY_TYPES) pondsocket_asgi
+
+cover: $(DEV)
+	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/coverage report --include='pondsocket/*' --fail-under=100
+	$(BIN)/coverage report --include='adapters/pondsocket_asgi/*' --fail-under=95
+
+bench: $(DEV) ## Run the benchmarks
+	@set -e; for each in benchmarks/bench_*.py; do \
+	  test -e "$$each" || { echo "there are no benchmarks yet"; exit 0; }; \
+	  echo "$$each"; $(BIN)/python "$$each" $(ARGS); \
+	done
+
+fmt: $(DEV) ## Format, and mend what ruff can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## Remove what the tools left behind, but not .venv
+	rm -rf build dist htmlcov .coverage* .hypothesis .import_linter_cache \
+	  .mypy_cache .pytest_cache .ruff_cache
+	find pondsocket adapters tests -name __pycache__ -prune -exec rm -rf {} +
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "pondsocket needs Python 3.11 or newer: make PYTHON=python3.13 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(ASGI): $(MADE) pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[asgi]"
+	@touch $@
+
+# pip knows --group since 25.1
+$(DEV): $(MADE) pyproject.toml
+	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/pip install --quiet --editable ".[all]" --group dev
+	@touch $@ $(ASGI)
