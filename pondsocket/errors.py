@@ -56,7 +56,7 @@ _REASON_BYTES: Final = 123
 _POLICY_VIOLATION: Final = 1008
 _HTTP_STATUSES: Final = range(100, 1000)
 _CLOSE_CODES: Final = range(1000, 5000)
-_HTTP_ERRORS: Final = range(400, 600)
+_FINAL_STATUSES: Final = range(200, 600)
 
 
 class PondError(Exception):
@@ -123,7 +123,7 @@ class _StatusError(PondError):
             cause=cause,
         )
         # copy and pickle make an exception anew from its args
-        self.args = (channel_name, message)
+        self.args: tuple[Any, ...] = (channel_name, message)
 
 
 class BadRequest(_StatusError):
@@ -197,7 +197,7 @@ class ValidationError(BadRequest):
         self, message: str, path: str = "", *, request_id: str | None = None
     ) -> None:
         super().__init__("", message)
-        self.args = (message, path)
+        self.args: tuple[Any, ...] = (message, path)
         self.path = path
         self.request_id = request_id
 
@@ -210,7 +210,7 @@ class PubSubClosedError(PondError):
 
     def __init__(self) -> None:
         super().__init__("the pubsub is closed", 503)
-        self.args = ()
+        self.args: tuple[Any, ...] = ()
 
 
 class MultiError(PondError):
@@ -223,9 +223,9 @@ class MultiError(PondError):
     """
 
     def __init__(self, errors: Iterable[BaseException]) -> None:
-        self.errors = list(errors)
+        self.errors: list[BaseException] = list(errors)
         super().__init__(f"{len(self.errors)} errors", 500)
-        self.args = (self.errors,)
+        self.args: tuple[Any, ...] = (self.errors,)
 
     def __str__(self) -> str:
         return "; ".join(str(error) or type(error).__name__ for error in self.errors)
@@ -285,10 +285,10 @@ def close_code_for(status: int) -> int:
 def http_status_for(code: int) -> int:
     """Return the HTTP status that refuses a handshake with ``code``.
 
-    An error status (400 to 599) is itself. Anything else is 403: no other status tells
-    a client that it is not connected.
+    A final status that hosts can send (200 to 599) is itself, a redirection or 204
+    ("do not come back", for an event stream) too. Anything else is 403.
     """
-    return code if code in _HTTP_ERRORS else 403
+    return code if code in _FINAL_STATUSES else 403
 
 
 def truncate_reason(text: str) -> str:

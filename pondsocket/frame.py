@@ -51,7 +51,7 @@ class Frame:
     )
 
     def __init__(self, event: Event, codec: Codec = JSON_CODEC) -> None:
-        self.event = event
+        self.event: Event = event
         self._codec = codec
         self._rendered = codec.encode(event)
         self._data: bytes | None = None

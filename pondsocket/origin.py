@@ -79,7 +79,7 @@ def is_origin_rule(rule: str) -> bool:
     if origin is None:
         return False
     host = origin.host.removeprefix("*.")
-    return "*" not in host
+    return host != "" and "*" not in host
 
 
 def _is_listed(origin: str, rule: str) -> bool:

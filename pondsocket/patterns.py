@@ -50,7 +50,7 @@ class Pattern:
     def __init__(
         self, source: str, segments: tuple[_Segment, ...], *, has_wildcard: bool
     ) -> None:
-        self.source = source
+        self.source: str = source
         self._segments = segments
         self._has_wildcard = has_wildcard
         named = any(segment.name is not None for segment in segments)

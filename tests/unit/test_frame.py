@@ -1,0 +1,217 @@
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pondsocket.errors import BadRequest
+from pondsocket.frame import Frame
+from pondsocket.types import Event
+from pondsocket.wire import JSON_CODEC, JsonCodec, event_to_json
+
+EVENT = Event("BROADCAST", "/chat/42", "r1", "message", {"text": "é"})
+JSON = event_to_json(EVENT)
+
+
+class CountingCodec:
+    def __init__(self, name, render):
+        self.name = name
+        self.render = render
+        self.encoded = 0
+
+    def decode(self, data):
+        raise NotImplementedError
+
+    def encode(self, event):
+        self.encoded += 1
+        return self.render(event)
+
+
+@pytest.fixture
+def text_codec():
+    return CountingCodec("lines", lambda event: f"{event.event}\n{event.payload}")
+
+
+@pytest.fixture
+def binary_codec():
+    return CountingCodec("bytes", lambda event: b"\x01" + event.event.encode())
+
+
+def named(name):
+    return Event("BROADCAST", "/chat/42", "r1", name)
+
+
+def padded(size):
+    """A frame whose data has the given size."""
+    empty = Frame(Event("BROADCAST", "/c", "r", "e", {"x": ""})).size
+    return Frame(Event("BROADCAST", "/c", "r", "e", {"x": "a" * (size - empty)}))
+
+
+def test_a_frame_keeps_the_event_itself():
+    assert Frame(EVENT).event is EVENT
+
+
+def test_text_and_data_are_the_json_of_the_event():
+    frame = Frame(EVENT)
+
+    assert frame.text == JSON
+    assert frame.data == JSON.encode()
+    assert frame.size == len(JSON) + 1
+
+
+def test_an_event_that_cannot_be_encoded_fails_at_once():
+    with pytest.raises(BadRequest):
+        Frame(Event("BROADCAST", "/c", "r", "e", {"x": object()}))
+
+
+def test_a_later_change_of_the_payload_does_not_show():
+    event = Event("BROADCAST", "/c", "r", "e", {"x": 1})
+    frame = Frame(event)
+    event.payload["x"] = 2
+
+    assert json.loads(frame.text)["payload"] == {"x": 1}
+    assert json.loads(frame.data)["payload"] == {"x": 1}
+    assert b'"x":1' in frame.websocket
+    assert b'"x":1' in frame.sse()
+
+
+# RFC 6455, 5.2: the three forms of a length, at their edges.
+@pytest.mark.parametrize(
+    ("size", "header"),
+    [
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (0xFFFF, b"\x81\x7e\xff\xff"),
+        (0x10000, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+    ],
+)
+def test_a_websocket_frame_is_its_header_and_the_data_unmasked(size, header):
+    frame = padded(size)
+
+    assert frame.size == size
+    assert frame.websocket == header + frame.data
+
+
+def test_bytes_of_a_codec_travel_in_a_binary_websocket_frame(binary_codec):
+    frame = Frame(EVENT, binary_codec)
+
+    assert frame.data == b"\x01message"
+    assert frame.websocket == b"\x82\x08\x01message"
+
+
+def test_text_of_another_codec_travels_in_a_text_websocket_frame(text_codec):
+    frame = Frame(named("a"), text_codec)
+
+    assert frame.text == "a\nNone"
+    assert frame.websocket == b"\x81\x06a\nNone"
+
+
+def test_a_frame_of_bytes_has_the_json_as_its_text(binary_codec):
+    assert Frame(EVENT, binary_codec).text == JSON
+
+
+def test_every_form_is_built_at_most_once(text_codec):
+    frame = Frame(EVENT, text_codec)
+
+    for form in (
+        lambda: frame.text,
+        lambda: frame.data,
+        lambda: frame.websocket,
+        frame.sse,
+        lambda: frame.sse(with_event_name=False),
+        lambda: frame.render(JSON_CODEC),
+    ):
+        assert form() is form()
+    assert text_codec.encoded == 1
+
+
+def test_the_own_codec_renders_no_second_time(text_codec):
+    frame = Frame(EVENT, text_codec)
+
+    assert frame.render(text_codec) == frame.text
+    assert text_codec.encoded == 1
+
+
+def test_a_codec_of_the_same_name_renders_no_second_time():
+    frame = Frame(EVENT)
+
+    assert frame.render(JsonCodec()) is frame.text
+
+
+def test_each_other_codec_renders_once(text_codec, binary_codec):
+    frame = Frame(EVENT)
+
+    for _ in range(3):
+        assert frame.render(text_codec) == f"message\n{EVENT.payload}"
+        assert frame.render(binary_codec) == b"\x01message"
+        assert frame.render(JSON_CODEC) == JSON
+    assert (text_codec.encoded, binary_codec.encoded) == (1, 1)
+
+
+def test_an_event_stream_has_the_name_and_one_line_of_json():
+    assert Frame(EVENT).sse() == f"event: message\ndata: {JSON}\n\n".encode()
+
+
+def test_an_event_stream_without_names_has_the_json_alone():
+    assert Frame(EVENT).sse(with_event_name=False) == f"data: {JSON}\n\n".encode()
+
+
+def test_an_event_stream_is_json_whatever_the_codec(text_codec, binary_codec):
+    for codec in (text_codec, binary_codec):
+        assert Frame(EVENT, codec).sse() == Frame(EVENT).sse()
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("a\r\nb", b"event: ab\n"),
+        ("a\ndata: forged", b"event: adata: forged\n"),
+        ("a\rid: 1\r\r", b"event: aid: 1\n"),
+        ("\0a\0", b"event: a\n"),
+        ("\n", b"event: \n"),
+        ("a\u2028b\x85c\x0b", "event: a\u2028b\x85c\x0b\n".encode()),
+    ],
+)
+def test_a_name_never_begins_a_line_of_the_event_stream(name, line):
+    assert Frame(named(name)).sse().startswith(line + b"data: {")
+
+
+def parse_event_stream(chunk):
+    """Read one event as a browser does (WHATWG HTML, 9.2.6): its name and data."""
+    text = chunk.decode().replace("\r\n", "\n").replace("\r", "\n")
+    assert text.endswith("\n\n")
+    lines = text[:-2].split("\n")
+    assert "" not in lines
+    fields = [line.partition(":") for line in lines]
+    values = {name: value.removeprefix(" ") for name, _, value in fields}
+    assert len(fields) == len(values)
+    return values
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_a_browser_reads_back_the_event_whatever_its_name(name):
+    frame = Frame(named(name))
+    fields = parse_event_stream(frame.sse())
+
+    assert set(fields) == {"event", "data"}
+    assert fields["data"] == frame.text
+    assert fields["event"] == "".join(c for c in name if c not in "\r\n\0")
+
+
+def parse_websocket(frame):
+    """Read a server's frame (RFC 6455, 5.2): its first byte and what it carries."""
+    first, length, rest = frame[0], frame[1], frame[2:]
+    if length == 126:
+        [length], rest = struct.unpack("!H", rest[:2]), rest[2:]
+    elif length == 127:
+        [length], rest = struct.unpack("!Q", rest[:8]), rest[8:]
+    assert len(rest) == length
+    return first, rest
+
+
+@given(st.integers(80, 300) | st.integers(65_400, 65_700))
+def test_a_websocket_frame_carries_the_data_whole(size):
+    frame = padded(size)
+
+    assert parse_websocket(frame.websocket) == (0x81, frame.data)
