@@ -9,11 +9,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVarTuple
 
-from pondsocket.callbacks import attempt, is_contained
+from pondsocket.callbacks import attempt, attempt_within, is_contained
 from pondsocket.channel import Channel
 from pondsocket.contexts.event import EventContext
 from pondsocket.contexts.join import JoinContext
-from pondsocket.errors import PondError
+from pondsocket.errors import BadRequest, PondError
 from pondsocket.hooks import Hooks, run_hook
 from pondsocket.lobby import Lobby, Registered
 from pondsocket.metrics import Telemetry
@@ -27,13 +27,14 @@ from pondsocket.types import (
     PondMessage,
     Route,
     ServerActions,
+    SystemEntity,
     SystemEvents,
 )
 from pondsocket.wire import error_event
 
 __all__ = ["Actions"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 Args = TypeVarTuple("Args")
 
@@ -60,7 +61,7 @@ class Actions:
         self._options = options
         self._hooks = options.hooks or Hooks()
         self._telemetry = telemetry
-        self._table = {
+        self._table: dict[str, Callable[[Session, Event], Awaitable[None]]] = {
             ClientActions.JOIN_CHANNEL: self._join,
             ClientActions.LEAVE_CHANNEL: self._leave,
             ClientActions.BROADCAST: self._message,
@@ -69,11 +70,14 @@ class Actions:
     async def perform(self, session: Session, event: Event) -> None:
         """Carry out one message; only a cancellation of the caller's task is raised."""
         try:
-            await self._table[ClientActions(event.action)](session, event)
+            if event.channel_name == SystemEntity.GATEWAY:  # reserved
+                self._answer_not_found(session, event)
+            else:
+                await self._table.get(event.action, self._refuse)(session, event)
         except BaseException as error:
             if not is_contained(error):
                 raise
-            self._report("action", error)
+            self._report("action", error, session)
             self._answer_error(session, event, error)
 
     # Join and leave.
@@ -92,7 +96,7 @@ class Actions:
             return
         found = self._find_lobby(name)
         if found is None:
-            self._answer(session, event, SystemEvents.NOT_FOUND, {"channel": name})
+            self._answer_not_found(session, event)
             return
         lobby, route = found
         channel = lobby.open(name)
@@ -105,7 +109,7 @@ class Actions:
                     transport=session.transport,
                     route=route,
                 )
-                await self._run_join(lobby.join, context)
+                await self._run_join(session, lobby.join, context)
         finally:
             session.joining -= 1
 
@@ -122,13 +126,13 @@ class Actions:
         return None
 
     async def _run_join(
-        self, join: Registered[JoinContext], context: JoinContext
+        self, session: Session, join: Registered[JoinContext], context: JoinContext
     ) -> None:
         hooks, user, name = self._hooks, context.user, context.channel.name
         await self._run_hook(hooks.before_join, user, name)
         error = await attempt(join.run, context)
         if error is not None:
-            self._report("join_handler", error)
+            self._report("join_handler", error, session)
         if not context.has_responded:
             await context.decline(*_why_declined(error))
         if context.is_accepted:
@@ -153,7 +157,7 @@ class Actions:
         channel = self._channel(session, event)
         found = self._find_lobby(name)
         if found is None or found[0].find(name) is None:
-            self._answer(session, event, SystemEvents.NOT_FOUND, {"channel": name})
+            self._answer_not_found(session, event)
         elif channel is None:  # it must not learn who is there
             self._telemetry.count("not_member")
         else:
@@ -162,40 +166,33 @@ class Actions:
     async def _handle(
         self, session: Session, event: Event, channel: Channel, lobby: Lobby
     ) -> None:
-        match = lobby.find_handler(event.event)
-        if match is None:
-            message = f"No handler for event {event.event!r}"
-            answer = Event(
-                ServerActions.ERROR,
-                channel.name,
-                event.request_id,
-                ErrorTypes.HANDLER_NOT_FOUND,
-                {"code": 404, "message": message},
-            )
-            session.send(answer)
-            return
-        registered, route = match
-        context = EventContext(
-            channel=channel,
-            message=MessageEvent(event, await channel.get_user(session.id)),
-            route=route,
-            transport=session.transport,
-        )
-        error = await self._run_message(registered, context)
+        message = MessageEvent(event, await channel.get_user(session.id))
+        error = await self._run_before_message(event)
+        if error is None:
+            error = await self._run_handler(session, message, channel, lobby)
         if error is not None:
-            self._report("message_handler", error)
+            self._report("message_handler", error, session)
             self._answer_error(session, event, error)
         if self._hooks.after_message is not None:
             await self._run_hook(self._hooks.after_message, event, error)
 
-    async def _run_message(
-        self, registered: Registered[EventContext], context: EventContext
+    async def _run_before_message(self, event: Event) -> BaseException | None:
+        hook = self._hooks.before_message
+        if hook is None:
+            return None
+        return await attempt_within(self._options.handler_timeout, hook, event)
+
+    async def _run_handler(
+        self, session: Session, message: MessageEvent, channel: Channel, lobby: Lobby
     ) -> BaseException | None:
-        before = self._hooks.before_message
-        if before is not None:
-            error = await attempt(before, context.event)
-            if error is not None:
-                return error
+        match = lobby.find_handler(message.event.event)
+        if match is None:
+            self._answer_no_handler(session, message.event)
+            return None
+        registered, route = match
+        context = EventContext(
+            channel=channel, message=message, route=route, transport=session.transport
+        )
         if not self._telemetry.measuring:
             return await attempt(registered.run, context)
         started = time.perf_counter()
@@ -204,6 +201,19 @@ class Actions:
         finally:
             duration = time.perf_counter() - started
             self._telemetry.handler_duration(context.event_name, duration)
+
+    async def _refuse(self, session: Session, event: Event) -> None:
+        """Answer an action that no codec lets through, but a custom transport may."""
+        self._telemetry.count("malformed")
+        expected = ", ".join(self._table)
+        answer = Event(
+            ServerActions.ERROR,
+            SystemEntity.GATEWAY,
+            event.request_id,
+            ErrorTypes.INVALID_MESSAGE,
+            {"error": f"action: expected {expected}, got {event.action[:100]!r}"},
+        )
+        session.send(answer)
 
     # Answers and failures.
 
@@ -226,18 +236,42 @@ class Actions:
             )
         )
 
+    def _answer_not_found(self, session: Session, event: Event) -> None:
+        payload = {"channel": event.channel_name}
+        self._answer(session, event, SystemEvents.NOT_FOUND, payload)
+
+    def _answer_no_handler(self, session: Session, event: Event) -> None:
+        answer = Event(
+            ServerActions.ERROR,
+            event.channel_name,
+            event.request_id,
+            ErrorTypes.HANDLER_NOT_FOUND,
+            {"code": 404, "message": f"No handler for event {event.event!r}"},
+        )
+        session.send(answer)
+
     def _answer_error(
         self, session: Session, event: Event, error: BaseException
     ) -> None:
         answer = error_event(error)
-        if answer is not None:
-            answer.channel_name = event.channel_name
-            answer.request_id = event.request_id
+        answer.channel_name = event.channel_name
+        answer.request_id = event.request_id
+        try:
+            session.send(answer)
+        except BadRequest:
+            logger.warning("an error's details cannot be encoded", exc_info=True)
+            answer.payload["details"] = None
             session.send(answer)
 
-    def _report(self, component: str, error: BaseException) -> None:
-        """Count and log what the application raised; a refusal (4xx) is no failure."""
-        is_refusal = isinstance(error, PondError) and error.code < SERVER_ERRORS
+    def _report(self, component: str, error: BaseException, session: Session) -> None:
+        """Count and log what the application raised.
+
+        A refusal (4xx) is no failure, and neither is what the library says to a handler
+        whose client left meanwhile.
+        """
+        is_refusal = isinstance(error, PondError) and (
+            error.code < SERVER_ERRORS or session.is_ended
+        )
         self._telemetry.count("refused" if is_refusal else "handler_failed")
         self._telemetry.error(component, error)
         level = logging.INFO if is_refusal else logging.ERROR

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from pondsocket.callbacks import invoke
+from pondsocket.callbacks import attempt, invoke
 from pondsocket.errors import Unavailable
 from pondsocket.frame import Frame
 from pondsocket.intake import Intake
@@ -20,7 +20,7 @@ from pondsocket.wire import JSON_CODEC, Codec
 
 __all__ = ["BaseTransport"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 CLOSED_NORMALLY = 1000  # RFC 6455 7.4.1
 
@@ -204,18 +204,16 @@ class BaseTransport:
 
     async def _run(self, callbacks: list[OnCloseCallback]) -> None:
         for callback in callbacks:
-            try:
-                await invoke(callback, self)
-            except Exception as error:  # one callback must not cost the others
+            error = await attempt(callback, self)
+            if error is not None:  # one callback must not cost the others
                 self._telemetry.error("on_close", error)
-                logger.exception("close callback %r failed", callback)
+                logger.error("close callback %r failed", callback, exc_info=error)
 
     async def _shut(self, code: int, reason: str) -> None:
-        try:
-            await self._close_wire(code, reason)
-        except Exception as error:  # whatever a host raises while closing
+        error = await attempt(self._close_wire, code, reason)
+        if error is not None:  # whatever a host raises while closing
             self._telemetry.connection_error(self._id, error)
-            logger.info("closing the wire of %r failed", self._id, exc_info=True)
+            logger.info("closing the wire of %r failed", self._id, exc_info=error)
 
     def _end(self, code: int, reason: str) -> None:
         """Start closing from a place that cannot wait."""

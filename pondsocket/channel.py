@@ -12,11 +12,12 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
-from pondsocket.callbacks import attempt, attempt_within
+from pondsocket.callbacks import attempt
 from pondsocket.changes import AssignsSet, Left, PresenceGone, PresenceSet, Sent
-from pondsocket.channel_options import ChannelOptions, check_event_name
+from pondsocket.channel_options import ChannelOptions
 from pondsocket.contexts.leave import LeaveContext
 from pondsocket.errors import NotFound, TooManyRequests
+from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
 from pondsocket.ids import uuid
 from pondsocket.local_channel import LocalChange, LocalChannel
@@ -44,7 +45,7 @@ from pondsocket.types import (
 
 __all__ = ["Channel"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class Channel:
@@ -55,9 +56,9 @@ class Channel:
     """
 
     def __init__(self, opts: ChannelOptions) -> None:
-        self.name = opts.name
-        self.options = opts.options
-        self.telemetry = opts.telemetry or _telemetry_of(opts.options)
+        self.name: str = opts.name
+        self.options: Options = opts.options
+        self.telemetry: Telemetry = opts.telemetry or _telemetry_of(opts.options)
         self._opts = opts
         self._peers = opts.network.peers(opts.endpoint_path, opts.name)
         self._local = LocalChannel(
@@ -136,7 +137,11 @@ class Channel:
     async def remove_user(
         self, user_id: str, reason: str = LeaveReason.EXPLICIT_LEAVE
     ) -> bool:
-        """Remove a user and run the leave handlers; False if it is not a member."""
+        """Remove a user and run the leave handlers; False if it is not a member.
+
+        Raises:
+            ValueError: If ``reason`` is no ``LeaveReason``.
+        """
         leaving = self.remove(user_id, LeaveReason(reason))
         if leaving is None:
             return False
@@ -149,11 +154,11 @@ class Channel:
         Raises:
             NotFound: If the user is not a member.
         """
-        self._local.roster.get(user_id)
-        event = self._system("EVICTED", {"reason": reason}, uuid())
+        event = self._system(SystemEvents.EVICTED, {"reason": reason}, uuid())
         leaving = self._membership.dismiss(user_id, LeaveReason.EVICTED, event)
-        if leaving is not None:
-            await leaving.finish()
+        if leaving is None:
+            raise NotFound(self.name, f"user {user_id!r} is not a member")
+        await leaving.finish()
 
     async def leave(self, user_id: str, request_id: str) -> None:
         """Acknowledge a member's wish to leave, and remove it; else do nothing."""
@@ -181,7 +186,7 @@ class Channel:
 
     # Assigns and presence.
 
-    async def get_user_assign(self, user_id: str, key: str) -> Any:  # noqa: ANN401
+    async def get_user_assign(self, user_id: str, key: str) -> Any:  # noqa: ANN401 - the application's own value
         """Return one assign of a user, None if it is not set.
 
         Raises:
@@ -366,7 +371,7 @@ class Channel:
         if handler is None:
             return
         context = LeaveContext(channel=self, user=left.user, reason=left.reason)
-        error = await attempt_within(self.options.handler_timeout, handler, context)
+        error = await attempt(handler, context)
         if error is not None:
             self.telemetry.count("leave_failed")
             self.telemetry.error("leave_handler", error)

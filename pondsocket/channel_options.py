@@ -1,26 +1,19 @@
-"""ChannelOptions: what a channel is made of, and which event names it may not send."""
+"""ChannelOptions: what a channel is made of."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from pondsocket.contexts.leave import LeaveContext
-from pondsocket.errors import BadRequest
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
 from pondsocket.ports import ChannelPort, Network, NoNetwork
 from pondsocket.session import Intercept, Session
 from pondsocket.transport import Transport
-from pondsocket.types import SystemEvents
 
-__all__ = ["ChannelOptions", "LeaveHandler", "OnDestroy", "check_event_name"]
+__all__ = ["ChannelOptions", "LeaveHandler", "OnDestroy"]
 
 LeaveHandler = Callable[[LeaveContext], Awaitable[None] | None]
 OnDestroy = Callable[[], Awaitable[None] | None]
-
-# The stock JavaScript client acts on these names whatever the action says.
-RESERVED_EVENT_NAMES = frozenset(
-    {SystemEvents.ACKNOWLEDGE, SystemEvents.UNAUTHORIZED, SystemEvents.CONNECTION}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +23,7 @@ class ChannelOptions:
     Attributes:
         name: The channel's full name.
         options: Limits and hooks.
-        leave_handler: Run once for each member that left.
+        leave_handler: Run once for each member that left; it bounds its own time.
         on_destroy: Called once, when the channel ended.
         endpoint_path: Path of the endpoint that it belongs to.
         telemetry: The framework's; by default one for ``options.hooks.metrics``.
@@ -48,11 +41,3 @@ class ChannelOptions:
     network: Network = field(default_factory=NoNetwork)
     intercept: Callable[[ChannelPort, str], Intercept | None] = lambda *_: None
     find_session: Callable[[Transport], Session | None] = lambda _: None
-
-
-def check_event_name(event: str, channel_name: str) -> None:
-    """Raise BadRequest for an event name that clients understand as something else."""
-    if not event:
-        raise BadRequest(channel_name, "event: expected a name, got ''")
-    if event in RESERVED_EVENT_NAMES:
-        raise BadRequest(channel_name, f"event: the name {event!r} is reserved")

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pondsocket.base_transport import BaseTransport
 from pondsocket.contexts.connection import ConnectionContext
 from pondsocket.errors import Conflict, Unavailable
+from pondsocket.frame import Frame
 from pondsocket.hooks import Hooks, run_hook
 from pondsocket.ids import uuid
 from pondsocket.intake import Intake
@@ -25,7 +26,7 @@ from pondsocket.types import (
 
 __all__ = ["Connections"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 CLOSE_GRACE = 1.0  # seconds
 SERVICE_RESTART = 1012  # IANA WebSocket close codes; our protocol: server shutdown
@@ -48,7 +49,7 @@ class Connections:
         telemetry: Telemetry,
         perform: Callable[[Session, Event], Awaitable[None]],
     ) -> None:
-        self.is_draining = False
+        self.is_draining: bool = False
         self._endpoint_path = endpoint_path
         self._options = options
         self._hooks = options.hooks or Hooks()
@@ -94,27 +95,34 @@ class Connections:
         Raises:
             Unavailable: If the endpoint is full or shuts down.
             Conflict: If the user is connected already.
+            BadRequest: If the handler's reply cannot be encoded.
         """
         if self.is_draining or self.is_full:
             raise Unavailable("", "the endpoint is full or shuts down")
+        user_id = transport.get_id()
+        if user_id in self._by_user:
+            raise Conflict("", f"user {user_id!r} is connected already")
         session = Session(transport, self._options, self._telemetry)
+        greeting = _greeting(session, context)
         self._add(session)
         self._connect_intake(session)
         transport.on_close(self._on_close)
         if context is not None:
             for key, value in context.assigns.items():
                 transport.set_assign(key, value)
-        _greet(session, context)
+        session.write(greeting)
         if self._telemetry.measuring:
             self._telemetry.connection_opened(session.id, self._endpoint_path)
-        await self._run_hook(self._hooks.on_connect, transport)
-        await transport.handle_messages()
+        try:
+            await self._run_hook(self._hooks.on_connect, transport)
+            await transport.handle_messages()
+        except BaseException:  # a custom transport's, or the adapter was cancelled
+            await self._forget(session)
+            raise
         if not transport.is_active():  # it closed before it was asked to tell
             await self._forget(session)
 
     def _add(self, session: Session) -> None:
-        if session.id in self._by_user:
-            raise Conflict("", f"user {session.id!r} is connected already")
         self._by_user[session.id] = session
         if session.connection_id != session.id:  # else it is no secret
             self._by_connection[session.connection_id] = session
@@ -151,8 +159,8 @@ class Connections:
 
     async def _on_close(self, transport: Transport) -> None:
         session = self.session_of(transport)
-        if session is not None:
-            await self._forget(session)
+        if session is not None:  # whoever closes may be cancelled
+            await asyncio.shield(self._forget(session))
 
     async def _forget(self, session: Session) -> None:
         """End a session once, whoever noticed first."""
@@ -214,17 +222,17 @@ class Connections:
         await run_hook(hook, transport, telemetry=self._telemetry, timeout=timeout)
 
 
-def _greet(session: Session, context: ConnectionContext | None) -> None:
-    """Send ``CONNECTION``, the first message of all, and the handler's reply."""
+def _greeting(session: Session, context: ConnectionContext | None) -> list[Frame]:
+    """Return ``CONNECTION``, the first message of all, and the handler's reply."""
     payload: PondMessage = {"id": session.id, "connectionId": session.connection_id}
     if context is not None and context.query.get("pond.protocol") == "1":
         payload["protocol"] = 1
-    session.send(
-        _gateway_event(ServerActions.CONNECT, SystemEvents.CONNECTION, payload)
-    )
+    greeting: list[tuple[str, str, PondMessage]] = [
+        (ServerActions.CONNECT, SystemEvents.CONNECTION, payload)
+    ]
     if context is not None and context.pending_reply is not None:
-        session.send(_gateway_event(ServerActions.SYSTEM, *context.pending_reply))
-
-
-def _gateway_event(action: str, event: str, payload: PondMessage) -> Event:
-    return Event(action, SystemEntity.GATEWAY, uuid(), event, payload)
+        greeting.append((ServerActions.SYSTEM, *context.pending_reply))
+    return [
+        Frame(Event(action, SystemEntity.GATEWAY, uuid(), event, data), session.codec)
+        for action, event, data in greeting
+    ]

@@ -8,11 +8,11 @@ from typing import overload
 from pondsocket.actions import Actions
 from pondsocket.callbacks import attempt_within
 from pondsocket.changes import Sent
-from pondsocket.channel_options import check_event_name
 from pondsocket.connections import Connections
 from pondsocket.contexts.connection import ConnectionContext
 from pondsocket.contexts.join import JoinContext
 from pondsocket.errors import Forbidden, NotFound, PondError
+from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
 from pondsocket.ids import uuid
 from pondsocket.lobby import JoinHandler, Lobby, Registered
@@ -20,7 +20,7 @@ from pondsocket.metrics import Telemetry
 from pondsocket.middleware import Middleware, run_chain
 from pondsocket.options import Options
 from pondsocket.origin import cors_origin, is_origin_allowed
-from pondsocket.patterns import compile_pattern
+from pondsocket.patterns import Pattern, compile_pattern
 from pondsocket.ports import Network, NoNetwork
 from pondsocket.transport import Transport
 from pondsocket.types import (
@@ -35,7 +35,7 @@ from pondsocket.types import (
 
 __all__ = ["ConnectionHandler", "Endpoint"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 ConnectionHandler = Callable[[ConnectionContext], Awaitable[None] | None]
 SERVER_ERRORS = 500  # codes from here on are failures, below they are refusals
@@ -64,16 +64,18 @@ class Endpoint:
         telemetry: Telemetry | None = None,
         network: Network | None = None,
     ) -> None:
-        self.options = options or Options()
+        self.options: Options = options or Options()
         hooks = self.options.hooks
-        self.telemetry = telemetry or Telemetry(hooks.metrics if hooks else None)
-        self.pattern = compile_pattern(path)
+        self.telemetry: Telemetry = telemetry or Telemetry(
+            hooks.metrics if hooks else None
+        )
+        self.pattern: Pattern = compile_pattern(path)
         self._handler = connection_handler
         self._middlewares = list(connection_middlewares)
         self._network = network or NoNetwork()
         self._lobbies: list[Lobby] = []
         actions = Actions(self._find_lobby, self.options, self.telemetry)
-        self.connections = Connections(
+        self.connections: Connections = Connections(
             path, self.options, self.telemetry, actions.perform
         )
 

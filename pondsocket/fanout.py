@@ -64,13 +64,13 @@ class FanOut:
         if len(self._pending) >= MAX_FRAMES or self._bytes >= MAX_BYTES:
             self.flush()
             return True
-        if not self._scheduled:
-            self._schedule()
+        self._schedule()
         return False
 
     def flush(self) -> None:
         """Write everything now."""
         if self._running:  # a transport that calls back into its channel: next turn
+            self._schedule()
             return
         self._finish_job()
         if self._pending:
@@ -82,8 +82,9 @@ class FanOut:
             self._step()
 
     def _schedule(self) -> None:
-        self._scheduled = True
-        asyncio.get_running_loop().call_soon(self._turn)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
         """One turn of the loop: a slice of what is being written, or all there is."""

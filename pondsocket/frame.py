@@ -1,10 +1,11 @@
 """Frame: one outgoing event, each form in which it travels built at most once."""
 
+from dataclasses import replace
 from struct import Struct
 from typing import Final, cast
 
 from pondsocket.types import Event
-from pondsocket.wire import JSON_CODEC, Codec
+from pondsocket.wire import JSON_CODEC, Codec, payload_in
 
 __all__ = ["Frame"]
 
@@ -106,6 +107,13 @@ class Frame:
         if rendered is None:
             rendered = self._rendered_by[codec.name] = codec.encode(self.event)
         return rendered
+
+    def copy_event(self) -> Event:
+        """Return the event as it was encoded, with a payload of its own.
+
+        Its payload is what clients get: JSON, whatever the application put in.
+        """
+        return replace(self.event, payload=payload_in(self._json()))
 
     def sse(self, with_event_name: bool = True) -> bytes:
         """Return the event as it stands in an event stream: always as JSON.

@@ -26,7 +26,7 @@ __all__ = [
     "run_hook",
 ]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 _Args = TypeVarTuple("_Args")
 

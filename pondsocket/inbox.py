@@ -12,13 +12,14 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from pondsocket.callbacks import is_contained
 from pondsocket.eager import start_eagerly
 from pondsocket.ratelimit import TokenBucket
 from pondsocket.types import Event, Limits
 
 __all__ = ["FloodGate", "Flooding", "Inbox"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 ANSWER_INTERVAL = 1.0  # seconds between two answers to a flood (client protocol)
 CALM = 1.0  # seconds without a refusal after which a flood counts as over
@@ -123,7 +124,7 @@ class Inbox:
             self._ready.append(lane)
         lane.events.append(event)
         self._waiting += 1
-        if self._ready and self._busy < self._limits.max_concurrent_handlers:
+        if self._busy < min(len(self._lanes), self._limits.max_concurrent_handlers):
             self._busy += 1
             task = start_eagerly(self._work(), f"pond-inbox-{self._name}")
             self._workers.add(task)
@@ -161,7 +162,9 @@ class Inbox:
                 self._waiting -= 1
                 try:
                     await self._handle(lane.events.popleft())
-                except Exception:  # a task root: nobody else would see it
+                except BaseException as error:  # a task root: nobody else would see it
+                    if not is_contained(error):
+                        raise
                     logger.exception("handling a message of %r failed", self._name)
                 finally:
                     if lane.events:

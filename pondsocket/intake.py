@@ -59,6 +59,7 @@ class Intake:
         self._end = end
         self._flood = FloodGate(limits, time.monotonic())
         self._inbox = Inbox(handle, limits, user_id)
+        self._is_closed = False
 
     def __len__(self) -> int:
         """Return how many messages wait for a handler."""
@@ -70,12 +71,17 @@ class Intake:
         return self._inbox.is_idle
 
     def receive(self, data: str | bytes) -> bool:
-        """Take one encoded message; False if the inbox is full and took nothing."""
+        """Take one encoded message; False if the inbox is full and took nothing.
+
+        What comes after the end of the connection is ignored.
+        """
+        if self._is_closed:
+            return True
         limit = self._limits.max_message_size
         size = _size(data, limit)
         if limit and size > limit:
             self._telemetry.count("oversized")
-            self._end(MESSAGE_TOO_BIG, f"message above {limit} bytes")
+            self._finish(MESSAGE_TOO_BIG, f"message above {limit} bytes")
             return True
         now = time.monotonic()
         if not self._flood.admits(now):
@@ -93,6 +99,8 @@ class Intake:
 
     def take(self, event: Event) -> bool:
         """Take one event that was decoded elsewhere; as :meth:`receive`."""
+        if self._is_closed:
+            return True
         now = time.monotonic()
         if not self._flood.admits(now):
             self._refuse(now, lambda: event)
@@ -100,13 +108,13 @@ class Intake:
         try:
             check_limits(event, self._limits)
         except ValidationError as error:
-            error.request_id = error.request_id or event.request_id
             self._reject(error)
             return True
         return self._put(event, 0, now)
 
     def close(self) -> None:
         """Drop what waits, and count it; running handlers finish. Idempotent."""
+        self._is_closed = True
         dropped = self._inbox.close()
         if dropped:
             self._telemetry.count("inbound_dropped", dropped)
@@ -145,11 +153,16 @@ class Intake:
         verdict = self._flood.refuse(now)
         if verdict is Flooding.CLOSE:
             self._telemetry.count("flood_closed")
-            self._end(POLICY_VIOLATION, "too many messages")
+            self._finish(POLICY_VIOLATION, "too many messages")
         elif verdict is Flooding.ANSWER:
             event = subject()
             if event is not None:
                 self._answer(_flood_answer(event))
+
+    def _finish(self, code: int, reason: str) -> None:
+        """Take nothing more, and start closing the connection."""
+        self.close()
+        self._end(code, reason)
 
     def _decode_for_answer(self, data: str | bytes) -> Event | None:
         try:

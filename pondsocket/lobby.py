@@ -8,7 +8,7 @@ pattern matches wins.
 import copy
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar, overload
 
@@ -32,7 +32,7 @@ from pondsocket.types import PondMessage, Route, User
 
 __all__ = ["EventHandler", "JoinHandler", "Lobby", "OutgoingHandler", "Registered"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 Context = TypeVar("Context")
 _Handler = Callable[[Context], Awaitable[None] | None]
@@ -263,10 +263,9 @@ class Lobby:
         session: Session,
     ) -> Frame | None:
         """Return what goes to one recipient: the frame, another one, or nothing."""
-        event = replace(frame.event, payload=copy.deepcopy(frame.event.payload))
         context = OutgoingContext(
             channel=channel,
-            event=event,
+            event=frame.copy_event(),
             user=await _recipient(channel, session),
             transport=session.transport,
             route=route,

@@ -58,7 +58,7 @@ class LocalChannel:
     ) -> None:
         self.name = name
         self.roster: Roster[Session] = Roster(name)
-        self.presence = PresenceTracker(name)
+        self.presence: PresenceTracker = PresenceTracker(name)
         self._telemetry = telemetry
         self._intercept = intercept
         self._fanout = FanOut()

@@ -18,7 +18,7 @@ from pondsocket.pubsub import PubSubHandler, match_topic
 
 __all__ = ["LocalPubSub", "open_memory"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 
 class LocalPubSub:

@@ -40,7 +40,7 @@ class Membership:
         on_left: Callable[[Left], Awaitable[None]],
         on_end: Callable[[], Awaitable[None]],
     ) -> None:
-        self.is_active = True
+        self.is_active: bool = True
         self._local = local
         self._peers = peers
         self._new_session = new_session
@@ -97,9 +97,12 @@ class Membership:
         if session is None:
             session = self._private_sessions.get(transport.get_id())
         if session is None or session.transport is not transport:
-            session = self._private_sessions[transport.get_id()] = self._new_session(
-                transport
-            )
+            session = self._new_session(transport)
+            session.is_ended = (
+                not transport.is_active()
+            )  # an answer that comes too late
+            if not session.is_ended:
+                self._private_sessions[session.id] = session
         return session
 
     def dismiss(
@@ -126,13 +129,14 @@ class Membership:
 
     async def close(self) -> None:
         """Take everybody out, then end the channel; idempotent."""
-        leavings = [
-            self.dismiss(member.user_id, LeaveReason.CONNECTION_CLOSED)
-            for member in self._local.roster.members()
-        ]
-        for leaving in leavings:
-            if leaving is not None:
-                await leaving.finish()
+        while self._local.roster:  # while leave handlers run, others may join
+            leavings = [
+                self.dismiss(member.user_id, LeaveReason.CONNECTION_CLOSED)
+                for member in self._local.roster.members()
+            ]
+            for leaving in leavings:
+                if leaving is not None:
+                    await leaving.finish()
         await self._end()
 
     async def _end(self) -> None:

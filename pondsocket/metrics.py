@@ -18,7 +18,7 @@ __all__ = [
     "Telemetry",
 ]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -140,7 +140,7 @@ class Options:
         slow_consumer: What happens when either of the two is reached; a policy's value
             does as well.
         send_timeout: Seconds until a send that does not return makes a slow consumer.
-        handler_timeout: Seconds for an outgoing handler or a hook.
+        handler_timeout: Seconds for an outgoing handler, a leave handler or a hook.
         ping_interval: Seconds between two signs of life from the server.
         pong_wait: Seconds of silence after which a client counts as gone.
         max_presence_bytes: Bytes of one user's presence.

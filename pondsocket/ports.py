@@ -65,7 +65,7 @@ class ChannelPort(Protocol):
         """Return a snapshot of a user."""
         ...
 
-    async def get_user_assign(self, user_id: str, key: str) -> Any:  # noqa: ANN401
+    async def get_user_assign(self, user_id: str, key: str) -> Any:  # noqa: ANN401 - the application's own value
         """Return one assign of a user."""
         ...
 

@@ -69,7 +69,7 @@ class PondSocket:
         self._owns_pubsub = isinstance(pubsub, str)
         self._pubsub = open_pubsub(pubsub) if isinstance(pubsub, str) else pubsub
         hooks = self._options.hooks
-        self.telemetry = Telemetry(hooks.metrics if hooks else None)
+        self.telemetry: Telemetry = Telemetry(hooks.metrics if hooks else None)
         self._endpoints: list[Endpoint] = []
         self._is_closed = False
 

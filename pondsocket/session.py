@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from pondsocket.callbacks import attempt_within, is_contained
 from pondsocket.errors import truncate_reason
 from pondsocket.frame import Frame
 from pondsocket.intake import Intake
@@ -33,7 +34,7 @@ from pondsocket.wire import JSON_CODEC, Codec
 
 __all__ = ["Deferred", "Intercept", "JoinedChannel", "Leaving", "Session"]
 
-logger = logging.getLogger(__name__)
+logger: logging.Logger = logging.getLogger(__name__)
 
 TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes; our protocol: a slow consumer
 INTERNAL_ERROR = 1011
@@ -74,9 +75,9 @@ class Deferred:
     __slots__ = ("frame", "intercept", "size")
 
     def __init__(self, frame: Frame, intercept: Intercept) -> None:
-        self.frame = frame
-        self.intercept = intercept
-        self.size = frame.size
+        self.frame: Frame = frame
+        self.intercept: Intercept = intercept
+        self.size: int = frame.size
 
 
 class Session:
@@ -89,7 +90,7 @@ class Session:
     """
 
     __slots__ = (
-        "_bytes", "_closer", "_measuring", "_options", "_outbox", "_sink",
+        "_bytes", "_closer", "_ending", "_measuring", "_options", "_outbox", "_sink",
         "_telemetry", "_wake", "_writer", "channels", "codec", "connection_id",
         "id", "intake", "is_ended", "joining", "transport",
     )  # fmt: skip
@@ -97,9 +98,9 @@ class Session:
     def __init__(
         self, transport: Transport, options: Options, telemetry: Telemetry
     ) -> None:
-        self.transport = transport
-        self.id = transport.get_id()
-        self.connection_id = (
+        self.transport: Transport = transport
+        self.id: str = transport.get_id()
+        self.connection_id: str = (
             transport.connection_id
             if isinstance(transport, HasConnectionId)
             else self.id
@@ -107,8 +108,8 @@ class Session:
         self.codec: Codec = getattr(transport, "codec", JSON_CODEC)
         self.channels: dict[str, JoinedChannel] = {}
         self.intake: Intake | None = None
-        self.joining = 0
-        self.is_ended = False
+        self.joining: int = 0
+        self.is_ended: bool = False
         self._options = options
         self._telemetry = telemetry
         self._measuring = telemetry.measuring
@@ -117,6 +118,7 @@ class Session:
         self._writer: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._closer: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._sink = transport if isinstance(transport, FrameSink) else None
         if self._sink is not None:
             self._sink.on_writable(self._on_writable)
@@ -144,12 +146,11 @@ class Session:
 
     def write(self, frames: Sequence[Frame]) -> None:
         """Hand frames to the transport, or keep them in the outbox in order."""
-        if self.is_ended:
-            return
-        if self._writer is None and self._sink is not None:
+        if self._sink is not None and self._writer is None and not self.is_ended:
             try:
                 taken = self._sink.try_send(frames)
             except Exception as error:  # noqa: BLE001 - _fail() logs it
+                self._telemetry.count("outbound_dropped", len(frames))
                 self._fail(error)
                 return
             if taken:
@@ -160,8 +161,9 @@ class Session:
 
     def enqueue(self, items: Sequence[Frame | Deferred]) -> None:
         """Put items into the outbox; when it is full, the policy decides."""
-        for item in items:
+        for index, item in enumerate(items):
             if self.is_ended:
+                self._telemetry.count("outbound_dropped", len(items) - index)
                 return
             if self._fits(item) or self._make_room(item):
                 self._outbox.append(item)
@@ -212,7 +214,9 @@ class Session:
                     await self._write_batch(self._sink)
                 else:
                     await self._write_one(self._outbox[0])
-        except Exception as error:  # noqa: BLE001 - _fail() logs it
+        except BaseException as error:
+            if not is_contained(error):
+                raise
             self._fail(error)
         finally:
             self._writer = None
@@ -225,9 +229,13 @@ class Session:
         except BaseException:  # a cancelled writer too: what it held is lost
             self._telemetry.count("outbound_dropped")
             raise
-        if frame is not None and not self.is_ended:
-            self._outbox.appendleft(frame)
-            self._bytes += frame.size
+        if frame is None:
+            return
+        if self.is_ended:
+            self._telemetry.count("outbound_dropped")
+            return
+        self._outbox.appendleft(frame)
+        self._bytes += frame.size
 
     async def _write_batch(self, sink: FrameSink) -> None:
         batch: list[Frame] = []
@@ -280,7 +288,8 @@ class Session:
     def _stalled(self) -> None:
         """A send took longer than ``send_timeout``: the connection is slow."""
         self._telemetry.count("send_timeout")
-        if self._options.slow_consumer is SlowConsumerPolicy.CLOSE:
+        is_closing = self._options.slow_consumer is SlowConsumerPolicy.CLOSE
+        if is_closing and not self.is_ended:
             self._give_up()
 
     def _measure(self, frames: Sequence[Frame]) -> None:
@@ -302,7 +311,7 @@ class Session:
         self._telemetry.count("slow_consumer_closed")
         self.close_soon(TRY_AGAIN_LATER, "slow consumer")
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         self._telemetry.count("send_failed")
         self._telemetry.connection_error(self.id, error)
         logger.warning("sending to %r failed", self.id, exc_info=error)
@@ -335,38 +344,49 @@ class Session:
         await self._close_transport(code, reason)
 
     async def _close_transport(self, code: int, reason: str) -> None:
-        transport = self.transport
-        try:
-            if isinstance(transport, ClosesWithCode):
-                await transport.close_with(code, truncate_reason(reason))
-            else:
-                await transport.close()
-        except Exception as error:  # whatever a custom transport raises
+        transport, limit = self.transport, self._options.send_timeout
+        if isinstance(transport, ClosesWithCode):
+            reason = truncate_reason(reason)
+            error = await attempt_within(limit, transport.close_with, code, reason)
+        else:
+            error = await attempt_within(limit, transport.close)
+        if error is not None:  # whatever a custom transport raises, or it hangs
             self._telemetry.connection_error(self.id, error)
-            logger.warning("closing %r failed", self.id, exc_info=True)
+            logger.warning("closing %r failed", self.id, exc_info=error)
         await self.end()
 
     async def end(self) -> None:
         """Leave all channels and run their leave handlers; called when it closed.
 
-        Idempotent: the roster is changed before the first wait, so a second caller
-        finds nothing left to do.
+        Idempotent. All callers wait for the same work (but not the work for itself),
+        which goes on when a caller is cancelled.
         """
         self.is_ended = True
         self._drop_outbox()
-        if self.intake is not None:
-            self.intake.close()
-        writer = self._writer
-        if writer is not None and writer is not asyncio.current_task():
-            writer.cancel()
-        leavings = [
-            channel.remove(self.id, LeaveReason.CONNECTION_CLOSED)
-            for channel in tuple(self.channels.values())
-        ]
+        current = asyncio.current_task()
+        if self._ending is None:
+            if self.intake is not None:
+                self.intake.close()
+            writer = None if self._writer is current else self._writer
+            if writer is not None:
+                writer.cancel()
+            leavings = [
+                channel.remove(self.id, LeaveReason.CONNECTION_CLOSED)
+                for channel in tuple(self.channels.values())
+            ]
+            self._ending = asyncio.get_running_loop().create_task(
+                self._finish_leaving(leavings, writer), name=f"pond-end-{self.id}"
+            )
+        if self._ending is not current:
+            await asyncio.shield(self._ending)
+
+    async def _finish_leaving(
+        self, leavings: list[Leaving | None], writer: asyncio.Task[None] | None
+    ) -> None:
         for leaving in leavings:
             if leaving is not None:
                 await leaving.finish()
-        if writer is not None and writer is not asyncio.current_task():
+        if writer is not None:
             await asyncio.wait({writer}, timeout=self._options.send_timeout)
 
     def _drop_outbox(self) -> None:

@@ -8,7 +8,7 @@ one, :data:`JSON_CODEC`, the JSON of the stock clients::
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final, Protocol, overload
 
 import msgspec
 
@@ -33,6 +33,7 @@ __all__ = [
     "event_to_pubsub_bytes",
     "event_to_wire",
     "parse_inbound_text",
+    "payload_in",
     "pubsub_bytes_to_event",
     "wire_to_event",
 ]
@@ -105,6 +106,7 @@ def _plain(value: object) -> object:
     raise TypeError(f"objects of type {type(value).__name__} have no JSON form")
 
 
+_decode_server_message = msgspec.json.Decoder(_ServerMessage).decode
 _decode_node_message = msgspec.json.Decoder(_NodeMessage).decode
 _encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _ENCODE_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
@@ -191,6 +193,11 @@ def event_to_json(event: Event) -> str:
     return JSON_CODEC.encode(event)
 
 
+def payload_in(text: str) -> PondMessage:
+    """Return the payload in what :func:`event_to_json` wrote, as new objects."""
+    return _decode_server_message(text).payload
+
+
 def event_to_pubsub_bytes(event: Event) -> bytes:
     """Return the event for another process: what a client gets, and where it is from.
 
@@ -238,6 +245,10 @@ def pubsub_bytes_to_event(data: bytes) -> Event | None:
     )
 
 
+@overload
+def error_event(err: BaseException) -> Event: ...
+@overload
+def error_event(err: BaseException | None) -> Event | None: ...
 def error_event(err: BaseException | None) -> Event | None:
     """Return what a client is told about ``err``, None for None.
 

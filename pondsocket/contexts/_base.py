@@ -16,7 +16,7 @@ class ChannelContext:
 
     def __init__(self, channel: ChannelPort, route: Route | None) -> None:
         self.channel = channel
-        self.route = route or Route()
+        self.route: Route = route or Route()
 
     async def get_all_presence(self) -> dict[str, PondPresence]:
         """Return everyone's presence by user id, as copies."""

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from pondsocket.errors import BadRequest
+from pondsocket.event_names import check_event_name
 from pondsocket.types import (
     Headers,
     IncomingConnection,
@@ -39,7 +40,7 @@ class ConnectionContext:
     ) -> None:
         self.user_id = user_id
         self.request = request
-        self.route = route or Route(params=dict(request.params))
+        self.route: Route = route or Route(params=dict(request.params))
         self._assigns: PondAssigns = {}
         self._decision = ConnectionDecision.PENDING
         self._decline_info: tuple[int, str] | None = None
@@ -128,10 +129,11 @@ class ConnectionContext:
         """Send an event right after ``CONNECTION``; accepts if nothing was decided.
 
         Raises:
-            BadRequest: If the connection was declined.
+            BadRequest: If the connection was declined or the event's name is taken.
         """
         if self.is_declined:
             raise BadRequest("", "the connection was declined, it gets no reply")
+        check_event_name(event, "")
         if not self.is_accepted:
             self.accept()
         self._reply = (event, payload or {})

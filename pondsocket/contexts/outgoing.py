@@ -30,7 +30,7 @@ class OutgoingContext(ChannelContext):
     ) -> None:
         super().__init__(channel, route)
         self.event = event
-        self.user = user
+        self.user: User = user
         self.transport = transport
         self._is_blocked = False
         self._has_transformed = False

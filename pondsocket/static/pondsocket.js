@@ -126,8 +126,8 @@ function parseMessage(text) {
   }
 }
 
-// The two transports. on.message(text) for each frame; on.close(code, reason) once, unless close() came
-// first; send(text) is false when nothing was taken.
+// The two transports: on.message(text) for each frame, on.close(code, reason) at the end; send(text) is
+// false when nothing was taken. The client turns a deaf ear to what it has closed, so these need not.
 
 function openWebSocket(url, { WebSocket }, on) {
   const socket = new WebSocket(withScheme(url, "ws"));
@@ -139,10 +139,7 @@ function openWebSocket(url, { WebSocket }, on) {
       socket.send(text);
       return true;
     },
-    close() {
-      socket.onmessage = socket.onclose = null; // the close handshake of a dead network takes minutes
-      socket.close(1000);
-    },
+    close() { socket.close(1000); },
   };
 }
 
@@ -159,7 +156,6 @@ function openEventStream(url, { fetch, idleTimeout, backoff, random }, on) {
     abort.abort();
   }
   function end(code, reason) {
-    if (signal.aborted) return;
     stop();
     on.close(code, reason);
   }

@@ -5,6 +5,7 @@ application the plain events with ``next_event``) and hands in what the client p
 with ``push_message``.
 """
 
+import asyncio
 import secrets
 from typing import Any
 
@@ -56,6 +57,7 @@ class SSEServerTransport(QueuedTransport):
         """
         if not self.receive(data):
             raise TooManyRequests("", "the connection's inbox is full")
+        await asyncio.sleep(0)  # a started handler runs up to its first wait
 
     async def next_event(self) -> Event | None:
         """Wait for the next event; None once the transport is closed and drained."""

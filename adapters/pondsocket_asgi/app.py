@@ -1,0 +1,44 @@
+"""PondASGIApp: a PondSocket as an ASGI application."""
+
+from pondsocket import PondSocket
+from pondsocket_asgi.handshake import serve_websocket
+from pondsocket_asgi.lifespan import serve_lifespan
+from pondsocket_asgi.scope import Receive, Scope, Send
+from pondsocket_asgi.sse import SSEService
+
+__all__ = ["PondASGIApp"]
+
+
+class PondASGIApp:
+    """Serves the endpoints of a PondSocket over WebSocket and Server-Sent Events.
+
+    By itself it is what ``uvicorn module:app`` wants, and closes ``pond`` at shutdown.
+    Mounted in a framework it answers below the mount, and ``lifespan(pond)`` is for the
+    outer application.
+
+    Args:
+        pond: What to serve; endpoints may be created later, too.
+        sse_event_names: Whether each event of a stream begins with an ``event:`` line.
+            False for clients that listen to unnamed events only, such as ``SSEClient``
+            of the JavaScript package.
+    """
+
+    def __init__(self, pond: PondSocket, *, sse_event_names: bool = True) -> None:
+        self._pond = pond
+        self._sse = SSEService(pond, with_event_names=sse_event_names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, request or lifespan of the host.
+
+        Raises:
+            ValueError: If the scope is of another type, as ASGI demands.
+        """
+        match scope["type"]:
+            case "websocket":
+                await serve_websocket(self._pond, scope, receive, send)
+            case "http":
+                await self._sse.serve(scope, receive, send)
+            case "lifespan":
+                await serve_lifespan(self._pond, receive, send)
+            case unknown:
+                raise ValueError(f"scope type {unknown!r} is not supported")

@@ -1,0 +1,93 @@
+"""Scope: what an ASGI host tells of a request, read into the core's values.
+
+Hosts differ in what they leave out and frameworks in what they strip, so nothing here
+raises: what is missing or odd is read as empty.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from http.cookies import SimpleCookie
+from typing import Any, TypeAlias
+from urllib.parse import parse_qsl
+
+from pondsocket import Headers, IncomingConnection, uuid
+
+__all__ = [
+    "ASGIApp",
+    "Message",
+    "Receive",
+    "Scope",
+    "Send",
+    "find_path",
+    "read_connection",
+    "read_headers",
+]
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def find_path(scope: Scope) -> str:
+    """Return the path below the mount, as a route pattern wants it.
+
+    FastAPI and Starlette leave the mount's prefix in ``path`` and name it in
+    ``root_path``, Litestar strips it: it is cut off where it is there, at a segment's
+    end only.
+    """
+    path: str = scope.get("path") or "/"
+    root: str = (scope.get("root_path") or "").rstrip("/")
+    if root and path.startswith(root) and path[len(root) :][:1] in {"", "/"}:
+        path = path[len(root) :] or "/"
+    # the host decoded it; the matcher decodes once more and takes `?` for a query
+    return path.replace("%", "%25").replace("?", "%3F")
+
+
+def read_headers(scope: Scope) -> Headers:
+    """Return the request's headers."""
+    return Headers(scope.get("headers") or ())
+
+
+def read_connection(
+    scope: Scope, headers: Headers, params: dict[str, str]
+) -> IncomingConnection:
+    """Return the handshake as the core wants to see it, with a fresh id.
+
+    Args:
+        scope: Of the type ``websocket`` or ``http``.
+        headers: As :func:`read_headers` returned them.
+        params: What the endpoint's pattern took from the path.
+    """
+    client = scope.get("client")
+    return IncomingConnection(
+        id=uuid(),
+        address=str(client[0]) if client else "",
+        headers=headers,
+        cookies=_read_cookies(headers.get_all("cookie")),
+        query=_read_query(scope.get("query_string") or b""),
+        params=params,
+    )
+
+
+def _read_query(query_string: bytes) -> dict[str, str]:
+    query: dict[str, str] = {}
+    if query_string:
+        text = query_string.decode(errors="replace")
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            query.setdefault(name, value)
+    return query
+
+
+def _read_cookies(lines: Iterable[str]) -> dict[str, str]:
+    """Read ``a=1; b="2"``; of two with one name the first, which is more specific."""
+    cookies: dict[str, str] = {}
+    for line in lines:
+        for pair in line.split(";"):
+            name, equals, value = pair.partition("=")
+            if equals and (name := name.strip()):
+                cookies.setdefault(name, _COOKIE.value_decode(value.strip())[0])
+    return cookies
+
+
+_COOKIE: SimpleCookie = SimpleCookie()  # only for its decoding of quoted values
