@@ -1,0 +1,96 @@
+"""What every test may use, and when a test may be skipped.
+
+A machine without Chromium or npm skips the tests that need them and says so. In
+continuous integration (POND_CI set) nothing may be skipped: a skip is a failure unless
+its reason is listed in `SKIPS_ALLOWED_IN_CI`.
+"""
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+SKIPS_ALLOWED_IN_CI: dict[str, str] = {
+    # reason of the skip -> where the test runs nevertheless
+}
+
+SLOW_MARKERS = {"browser": 60, "npm": 60}  # seconds instead of pyproject's timeout
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_program(*names: str) -> Path | None:
+    found = next(filter(None, map(shutil.which, names)), None)
+    return Path(found) if found else None
+
+
+def find_obstacle(item: pytest.Item) -> str | None:
+    """Say what a test needs that this machine lacks."""
+    if item.get_closest_marker("browser") and not find_program(*CHROMIUM_NAMES):
+        return "Chromium is not installed (Debian: apt-get install chromium)"
+    if item.get_closest_marker("npm") and not (
+        find_program("node") and find_program("npm")
+    ):
+        return "node and npm are not installed (Debian: apt-get install nodejs npm)"
+    return None
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Path of the system's Chromium; a test that asks for it is marked `browser`."""
+    found = find_program(*CHROMIUM_NAMES)
+    assert found, "mark the test with `browser`: it is skipped where there is none"
+    return found
+
+
+@pytest.fixture(scope="session")
+def npm() -> Path:
+    """Path of npm; a test that asks for it is marked `npm`."""
+    found = find_program("npm")
+    assert found, "mark the test with `npm`: it is skipped where there is none"
+    return found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker, seconds in SLOW_MARKERS.items():
+            if item.get_closest_marker(marker) and not item.get_closest_marker(
+                "timeout"
+            ):
+                item.add_marker(pytest.mark.timeout(seconds))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if obstacle := find_obstacle(item):
+        pytest.skip(obstacle)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[
+    None, pytest.TestReport, pytest.TestReport
+]:
+    report = yield
+    fail_if_skipped_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[
+    None, pytest.CollectReport, pytest.CollectReport
+]:
+    report = yield
+    fail_if_skipped_in_ci(report)
+    return report
+
+
+def fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    is_expected_failure = hasattr(report, "wasxfail")  # reported as a skip too
+    if not os.environ.get("POND_CI") or not report.skipped or is_expected_failure:
+        return
+    _, _, text = report.longrepr
+    reason = text.removeprefix("Skipped: ")
+    if reason not in SKIPS_ALLOWED_IN_CI:
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} was skipped in CI: {reason}"
