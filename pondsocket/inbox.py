@@ -11,6 +11,7 @@ import enum
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 
 from pondsocket.callbacks import is_contained
 from pondsocket.eager import start_eagerly
@@ -23,6 +24,9 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 ANSWER_INTERVAL = 1.0  # seconds between two answers to a flood (client protocol)
 CALM = 1.0  # seconds without a refusal after which a flood counts as over
+
+# The worker that runs the handler from which one is called, be it through other tasks.
+_worker: ContextVar[asyncio.Task[None] | None] = ContextVar("worker", default=None)
 
 
 class Flooding(enum.Enum):
@@ -145,7 +149,7 @@ class Inbox:
 
         A handler that calls this itself is neither waited for nor cancelled.
         """
-        others = self._workers - {asyncio.current_task()}
+        others = self._workers - {_worker.get()}
         if not others:
             return
         _, late = await asyncio.wait(others, timeout=timeout)
@@ -156,6 +160,7 @@ class Inbox:
             await asyncio.wait(late, timeout=timeout)
 
     async def _work(self) -> None:
+        _worker.set(asyncio.current_task())
         try:
             while self._ready:
                 lane = self._ready.popleft()

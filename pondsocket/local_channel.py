@@ -145,9 +145,8 @@ class LocalChannel:
                 return gone is not None and self._show_presence(
                     PresenceEventTypes.LEAVE, gone
                 )
-            case AssignsSet(user_id=user_id, key=key, value=value):
-                self.roster.get(user_id).assigns[key] = value
-                return False
+        self.roster.get(change.user_id).assigns[change.key] = change.value
+        return False
 
     def send(self, event: Event, sessions: tuple[Session, ...]) -> bool:
         """Queue an event for some connections; True as for :meth:`apply`."""

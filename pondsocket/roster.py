@@ -9,7 +9,6 @@ from pondsocket.types import (
     AllUsers,
     PondAssigns,
     RecipientSpec,
-    ToUsers,
 )
 
 __all__ = ["Member", "Roster"]
@@ -102,9 +101,8 @@ class Roster(Generic[Handle]):
                 return tuple(
                     m.handle for i, m in self._members.items() if i != sender_id
                 )
-            case ToUsers(user_ids=user_ids):
-                found = (self._members.get(i) for i in dict.fromkeys(user_ids))
-                return tuple(m.handle for m in found if m is not None)
+        found = (self._members.get(i) for i in dict.fromkeys(recipients.user_ids))
+        return tuple(m.handle for m in found if m is not None)
 
     def assigns(self) -> dict[str, PondAssigns]:
         """Return a copy of every member's assigns, by user id."""

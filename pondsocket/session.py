@@ -91,8 +91,8 @@ class Session:
 
     __slots__ = (
         "_bytes", "_closer", "_ending", "_measuring", "_options", "_outbox", "_sink",
-        "_telemetry", "_wake", "_writer", "channels", "codec", "connection_id",
-        "id", "intake", "is_ended", "joining", "transport",
+        "_stall", "_telemetry", "_wake", "_writer", "channels", "codec",
+        "connection_id", "id", "intake", "is_ended", "joining", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -192,11 +192,10 @@ class Session:
             case SlowConsumerPolicy.DROP_NEWEST:
                 self._telemetry.count("outbound_dropped")
                 return False
-            case SlowConsumerPolicy.DROP_OLDEST:
-                while not self._fits(item):
-                    self._pop()
-                    self._telemetry.count("outbound_dropped")
-                return True
+        while not self._fits(item):  # SlowConsumerPolicy.DROP_OLDEST
+            self._pop()
+            self._telemetry.count("outbound_dropped")
+        return True
 
     def _pop(self) -> Frame | Deferred:
         item = self._outbox.popleft()
@@ -257,40 +256,42 @@ class Session:
 
     async def _write_one(self, frame: Frame) -> None:
         self._pop()
-        stall = self._expect_progress()
+        self._expect_progress()
         try:
             await self.transport.send_event(frame.event)
         except BaseException:  # a cancelled writer too: what it held is lost
             self._telemetry.count("outbound_dropped")
             raise
         finally:
-            stall.cancel()
+            self._stall.cancel()
         if self._measuring:
             self._measure((frame,))
 
     async def _until_writable(self) -> None:
         self._wake = asyncio.get_running_loop().create_future()
-        stall = self._expect_progress()
+        self._expect_progress()
         try:
             await self._wake
         finally:
-            stall.cancel()
+            self._stall.cancel()
             self._wake = None
 
     def _on_writable(self) -> None:
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
-    def _expect_progress(self) -> asyncio.TimerHandle:
+    def _expect_progress(self) -> None:
         loop = asyncio.get_running_loop()
-        return loop.call_later(self._options.send_timeout, self._stalled)
+        self._stall = loop.call_later(self._options.send_timeout, self._stalled)
 
     def _stalled(self) -> None:
         """A send took longer than ``send_timeout``: the connection is slow."""
         self._telemetry.count("send_timeout")
-        is_closing = self._options.slow_consumer is SlowConsumerPolicy.CLOSE
-        if is_closing and not self.is_ended:
+        if self._options.slow_consumer is SlowConsumerPolicy.CLOSE:
             self._give_up()
+        else:  # a host may wait for ever for what it still holds to go out
+            loop = asyncio.get_running_loop()
+            self._stall = loop.call_later(self._options.pong_wait, self._give_up)
 
     def _measure(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
@@ -302,6 +303,8 @@ class Session:
     # The end.
 
     def _give_up(self) -> None:
+        if self.is_ended:
+            return
         logger.warning(
             "connection %r is a slow consumer: %d messages (%d bytes) wait; closing it",
             self.id,

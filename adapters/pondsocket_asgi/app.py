@@ -3,6 +3,7 @@
 from pondsocket import PondSocket
 from pondsocket_asgi.handshake import serve_websocket
 from pondsocket_asgi.lifespan import serve_lifespan
+from pondsocket_asgi.pump import SendPump
 from pondsocket_asgi.scope import Receive, Scope, Send
 from pondsocket_asgi.sse import SSEService
 
@@ -25,6 +26,7 @@ class PondASGIApp:
 
     def __init__(self, pond: PondSocket, *, sse_event_names: bool = True) -> None:
         self._pond = pond
+        self._pump = SendPump()
         self._sse = SSEService(pond, with_event_names=sse_event_names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -35,7 +37,7 @@ class PondASGIApp:
         """
         match scope["type"]:
             case "websocket":
-                await serve_websocket(self._pond, scope, receive, send)
+                await serve_websocket(self._pond, self._pump, scope, receive, send)
             case "http":
                 await self._sse.serve(scope, receive, send)
             case "lifespan":

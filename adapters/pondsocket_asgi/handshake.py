@@ -12,6 +12,7 @@ from pondsocket import (
     http_status_for,
     truncate_reason,
 )
+from pondsocket_asgi.pump import SendPump
 from pondsocket_asgi.scope import (
     Receive,
     Scope,
@@ -31,7 +32,7 @@ _TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes
 
 
 async def serve_websocket(
-    pond: PondSocket, scope: Scope, receive: Receive, send: Send
+    pond: PondSocket, pump: SendPump, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Carry one WebSocket from its handshake to its end.
 
@@ -57,18 +58,15 @@ async def serve_websocket(
     except Exception:  # whatever a host raises when the client left meanwhile
         logger.debug("a client left during its handshake", exc_info=True)
     else:
-        await _run(websocket, pond, found.endpoint, context)
+        transport = ASGIWebSocketTransport(
+            id=context.user_id, websocket=websocket, pump=pump, options=pond.options
+        )
+        await _run(transport, found.endpoint, context)
 
 
 async def _run(
-    websocket: WebSocketASGI,
-    pond: PondSocket,
-    endpoint: Endpoint,
-    context: ConnectionContext,
+    transport: ASGIWebSocketTransport, endpoint: Endpoint, context: ConnectionContext
 ) -> None:
-    transport = ASGIWebSocketTransport(
-        id=context.user_id, websocket=websocket, options=pond.options
-    )
     try:
         await endpoint.register_transport(transport, context)
         await transport.run()

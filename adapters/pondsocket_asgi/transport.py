@@ -1,11 +1,10 @@
 """ASGIWebSocketTransport: one WebSocket of an ASGI host, as the core sees it.
 
 Theory of operation. A host's ``send`` may wait (uvicorn: while the client does not
-read), and the core may not, so ``try_send`` starts a task for what it is given and
-takes nothing more until that task has ended: one send is in flight at a time, in order.
-On Python 3.12+ the task is eager, a real one only if the host really waits. A send that
-waits longer than ``Options.send_timeout`` is a slow consumer; while the session waits
-too (something was refused) that is the session's to say.
+read), and the core may not, so ``try_send`` hands what it is given to a ``SendPump``
+and takes nothing more until that was sent: one send is in flight at a time, in order.
+One that waits longer than ``Options.send_timeout`` is a slow consumer; while the
+session waits too (something was refused) that is the session's to say.
 
 ``run`` reads in the host's own task. Whoever else ends the connection interrupts the
 reading by the deadline that it stands under, so that the application callable returns
@@ -15,11 +14,12 @@ drop: uvicorn closes it, and waits for what is buffered to go out.
 
 import asyncio
 import logging
-import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pondsocket import BaseTransport, Frame, Options, SlowConsumerPolicy
+from pondsocket_asgi.pump import SendPump
 from pondsocket_asgi.websocket import ConnectionClosed, WebSocketASGI
 
 __all__ = ["ASGIWebSocketTransport"]
@@ -37,6 +37,7 @@ class ASGIWebSocketTransport(BaseTransport):
     Args:
         id: The user's id, the connection's too.
         websocket: The accepted connection.
+        pump: Runs the sends; one for all connections is best.
         options: ``send_timeout`` and ``slow_consumer`` are used.
         assigns: First assigns of the connection; copied.
     """
@@ -46,17 +47,19 @@ class ASGIWebSocketTransport(BaseTransport):
         *,
         id: str,
         websocket: WebSocketASGI,
+        pump: SendPump | None = None,
         options: Options | None = None,
         assigns: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(id, assigns=assigns)
         options = options or Options()
         self._websocket = websocket
+        self._pump = pump or SendPump()
         self._send_timeout = options.send_timeout
         self._closes_slow = options.slow_consumer is SlowConsumerPolicy.CLOSE
-        self._sender: asyncio.Task[None] | None = None
-        self._sender_name = f"pond-send-{id}"
         self._is_sending = False
+        self._sender: asyncio.Task[Any] | None = None  # once it has begun
+        self._sent: asyncio.Future[None] | None = None  # while somebody waits for it
         self._sending_since = 0.0
         self._stall: asyncio.TimerHandle | None = None
         self._refused = False
@@ -74,9 +77,8 @@ class ASGIWebSocketTransport(BaseTransport):
             self._refused = True
             return False
         self._is_sending = True
-        sender = _start_eagerly(self._send(tuple(frames)), self._sender_name)
-        if self._is_sending:  # it waits for the client, or for its first turn
-            self._sender = sender
+        self._pump.start(partial(self._send, tuple(frames)))
+        if self._is_sending:  # it waits for the client, or for its turn
             self._expect_progress()
         return True
 
@@ -85,19 +87,26 @@ class ASGIWebSocketTransport(BaseTransport):
         self._writable = callback
 
     async def _send(self, frames: tuple[Frame, ...]) -> None:
+        self._sender = asyncio.current_task()
+        codec = self.codec
         try:
-            for frame in frames:
-                await self._websocket.send(frame.render(self.codec))
+            if not self._is_over:
+                messages = [frame.render(codec) for frame in frames]
+                await self._websocket.send_all(messages)
         except Exception as error:  # whatever a host raises: the client is gone
+            self._sender = None
             logger.debug("sending to %r failed", self._id, exc_info=True)
             if not self._closing:
                 self._telemetry.count("send_failed")
                 self._telemetry.connection_error(self._id, error)
-            await asyncio.sleep(0)  # not amid the fan-out that called try_send
-            await self.peer_gone()
+                await asyncio.sleep(0)  # not amid the fan-out that called try_send
+                await self.peer_gone()
         finally:
             self._is_sending = False
             self._sender = None
+            if self._sent is not None:
+                self._sent.set_result(None)
+                self._sent = None
             if self._refused:
                 self._refused = False
                 asyncio.get_running_loop().call_soon(self._writable)
@@ -169,9 +178,8 @@ class ASGIWebSocketTransport(BaseTransport):
     async def peer_gone(self) -> None:
         """Note that the client left; a send in flight is given up."""
         self._stop_reading()
-        sender = self._sender
-        if sender is not None and sender is not asyncio.current_task():
-            sender.cancel()
+        if self._sender is not None:
+            self._sender.cancel()
         await super().peer_gone()
 
     async def _close_wire(self, code: int, reason: str) -> None:
@@ -179,10 +187,7 @@ class ASGIWebSocketTransport(BaseTransport):
         deadline = self._send_timeout * CLOSING_SHARE
         try:
             async with asyncio.timeout(deadline):
-                sender = self._sender
-                if sender is not None and sender is not asyncio.current_task():
-                    await asyncio.wait({sender}, timeout=deadline / 2)
-                    sender.cancel()
+                await self._give_up_sending_within(deadline / 2)
                 await self._websocket.close(code, reason)
         except TimeoutError:
             self._telemetry.count("send_timeout")
@@ -190,16 +195,12 @@ class ASGIWebSocketTransport(BaseTransport):
         finally:
             self._stop_reading()
 
-
-def _start_eagerly(coro: Coroutine[Any, Any, None], name: str) -> "asyncio.Task[None]":
-    """Start a task that runs up to its first real wait before this returns.
-
-    On Python 3.11, which has no eager tasks, it starts with the loop's next turn.
-    """
-    loop = asyncio.get_running_loop()
-    if sys.version_info >= (3, 12):  # pragma: no cover - each Python runs one half
-        return asyncio.Task(coro, loop=loop, name=name, eager_start=True)
-    return loop.create_task(coro, name=name)  # pragma: no cover - Python 3.11
+    async def _give_up_sending_within(self, seconds: float) -> None:
+        if self._is_sending:
+            self._sent = asyncio.get_running_loop().create_future()
+            await asyncio.wait({self._sent}, timeout=seconds)
+        if self._sender is not None:
+            self._sender.cancel()
 
 
 def _nobody_waits() -> None:

@@ -18,9 +18,9 @@ callbacks; there, put a plain ASGI application like the one above into the route
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from pondsocket_asgi.scope import Message, Receive, Scope, Send
+from pondsocket_asgi.scope import Receive, Scope, Send
 
 __all__ = ["ConnectionClosed", "WebSocketASGI"]
 
@@ -121,9 +121,14 @@ class WebSocketASGI:
         """
         supported = self._supported
         self.subprotocol = next((x for x in self._offered if x in supported), None)
-        await self._hand_over(
-            {"type": "websocket.accept", "subprotocol": self.subprotocol}
-        )
+        try:
+            await self._send(
+                {"type": "websocket.accept", "subprotocol": self.subprotocol}
+            )
+        except Exception as exc:
+            if not _tells_that_client_left(exc):
+                raise
+            raise self._end(ConnectionClosed(_ABNORMAL, "client left")) from exc
         self.connected = True
 
     async def receive(self) -> str | bytes:
@@ -159,10 +164,25 @@ class WebSocketASGI:
         Raises:
             ConnectionClosed: If the connection is closed.
         """
+        await self.send_all((data,))
+
+    async def send_all(self, messages: Iterable[str | bytes]) -> None:
+        """Send several messages, one after the other; as :meth:`send`.
+
+        Raises:
+            ConnectionClosed: If the connection is closed.
+        """
         if self._closed is not None:
             raise self._again(self._closed)
-        kind = "text" if isinstance(data, str) else "bytes"
-        await self._hand_over({"type": "websocket.send", kind: data})
+        send = self._send  # many connections times many messages come by here
+        try:
+            for data in messages:
+                kind = "text" if isinstance(data, str) else "bytes"
+                await send({"type": "websocket.send", kind: data})
+        except Exception as exc:
+            if not _tells_that_client_left(exc):
+                raise
+            raise self._end(ConnectionClosed(_ABNORMAL, "client left")) from exc
 
     async def close(
         self, reason: int | None = None, message: str | None = None
@@ -186,14 +206,6 @@ class WebSocketASGI:
             )
         except Exception:  # closing what is gone already
             logger.debug("the host did not take a close frame", exc_info=True)
-
-    async def _hand_over(self, message: Message) -> None:
-        try:
-            await self._send(message)
-        except Exception as exc:
-            if not _tells_that_client_left(exc):
-                raise
-            raise self._end(ConnectionClosed(_ABNORMAL, "client left")) from exc
 
     def _end(self, closed: ConnectionClosed) -> ConnectionClosed:
         self.connected = False

@@ -15,7 +15,6 @@ from pondsocket import (
     JoinContext,
     LeaveContext,
     Options,
-    PondError,
     PondSocket,
     TokenBucketRateLimiter,
     with_rate_limiter,
@@ -103,7 +102,7 @@ class _Chat:
         room = self._rooms.enter(channel, room_name, member)
         try:
             await context.accept({"name": name})
-        except PondError:
+        except BaseException:
             self._rooms.leave(channel, user_id)
             raise
         history = [message.to_payload() for message in room.history]
@@ -165,7 +164,7 @@ class _Board:
         self._publisher.watch(user_id)
         try:
             await context.accept()
-        except PondError:
+        except BaseException:
             await self._publisher.unwatch(user_id)
             raise
         await context.reply("stats", self._to_payload())

@@ -77,7 +77,11 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something said. ``nonce`` is its sender's own mark, ``sent_at`` in ms."""
+    """Something said. ``nonce`` is its sender's own mark, ``sent_at`` in ms.
+
+    Ids grow, also from a room to a later one of the same name: a client that comes
+    back can tell what is new.
+    """
 
     id: int
     user_id: str
@@ -105,14 +109,14 @@ class Room:
     name: str
     members: dict[str, Member] = field(default_factory=dict)
     history: deque[Message] = field(default_factory=lambda: deque(maxlen=HISTORY))
-    said: int = 0
+    last_id: int = 0
 
     def say(self, member: Member, text: str, nonce: object, now: int) -> Message:
         """Keep and return a message of ``member``; it ends the member's typing."""
-        self.said += 1
+        self.last_id = max(self.last_id + 1, now)
         member.is_typing = False
         message = Message(
-            id=self.said,
+            id=self.last_id,
             user_id=member.id,
             name=member.name,
             hue=member.hue,

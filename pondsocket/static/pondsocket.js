@@ -29,6 +29,8 @@ const FAILURES = new Set([
 ]);
 /** 4xx statuses that speak of the moment or of the transport, not of this client. */
 const PASSING = new Set([405, 406, 408, 425, 426, 429]);
+/** What happened to the presence that changed. */
+const CHANGES = new Map([["JOIN", "joined"], ["UPDATE", "updated"], ["LEAVE", "left"]]);
 /** A connection that lived shorter than this (ms) did not work: its end does not reset the back-off. */
 const STABLE = 5_000;
 /** What may wait inside a transport before send() refuses: bytes of a WebSocket, messages of SSE. */
@@ -165,7 +167,8 @@ function openEventStream(url, { fetch, idleTimeout, backoff, random }, on) {
     const accept = { Accept: "text/event-stream" };
     const response = await fetch(target, { headers: accept, cache: "no-store", signal });
     if (!response.ok) return end(4000 + response.status, (await response.text()).slice(0, 200));
-    if (!/^text\/event-stream\b/.test(response.headers.get("content-type"))) return end(1006, "no event stream");
+    const type = response.headers.get("content-type");
+    if (!/^text\/event-stream\b/.test(type)) return end(1006, `${type} is no event stream`);
     const reader = response.body.getReader();
     const [decoder, parser] = [new TextDecoder(), new EventStreamParser()];
     while (!signal.aborted) {
@@ -186,7 +189,7 @@ function openEventStream(url, { fetch, idleTimeout, backoff, random }, on) {
         await new Promise((resolve) => setTimeout(resolve, backoffDelay(attempt++, backoff, random)));
         continue;
       }
-      if (status === 413) on.error(new PondError("TOO_LARGE", "the server takes no message this large", status));
+      if (false) on.error(new PondError("TOO_LARGE", "too large for the server", status));
       else if (!ok) return end(1006, `POST was answered with ${status}`);
       attempt = 0;
       outbox.shift();
@@ -285,7 +288,7 @@ export class PondChannel {
 
   /** Leave; what is queued is dropped. Resolves once the server confirmed it or the connection is gone. */
   leave() {
-    if (!this.#entry) return Promise.resolve();
+    if (!this.#entry) return Promise.resolve(this.#client._forget(this));
     this.#end("closed", this.#error("LEFT", `left ${this.name}`));
     return new Promise((resolve) => {
       this.#out(() => {
@@ -329,8 +332,7 @@ export class PondChannel {
     if (this.#state !== "joined") return;
     if (action === "PRESENCE") {
       this.#presence = Array.isArray(payload.presence) ? payload.presence : [];
-      const change = { JOIN: "joined", UPDATE: "updated", LEAVE: "left" }[event];
-      const one = change && { [change]: payload.changed };
+      const one = CHANGES.has(event) && { [CHANGES.get(event)]: payload.changed };
       this.#listeners.emit("presence", { list: this.#presence, ...one });
       return;
     }
@@ -343,10 +345,11 @@ export class PondChannel {
   #entered(error) {
     if (!error) {
       [this.#member, this.#retries] = [true, 0];
-      const lost = this.#queue.splice(0).filter((text) => !this.#client._transmit(text)).length;
-      if (lost) this.#client._report(this.#error("QUEUE_FULL", `${lost} queued messages were dropped`, 429));
       this.#entry.resolve(this);
+      // Before anybody hears of it: what was queued goes before what is sent now.
+      const lost = this.#queue.splice(0).filter((text) => !this.#client._transmit(text)).length;
       this.#set("joined");
+      if (lost) this.#client._report(this.#error("QUEUE_FULL", `${lost} queued messages were dropped`, 429));
     } else if (error.reason === "DISCONNECTED") {
       this._stall();
     } else if (this.#member && (error.code === 429 || error.code >= 500)) {
@@ -409,8 +412,9 @@ export class PondClient {
   /**
    * @param {string|URL} url the endpoint, absolute or relative to the page; http(s) or ws(s).
    * @param {object} [options]
-   * @param {object|(() => object|Promise<object>)} [options.params] query parameters; a function is asked
-   *     before each attempt (for tokens that expire). {"pond.frames": "batch"} asks for several messages a frame.
+   * @param {object|(() => object|Promise<object>)} [options.params] query parameters; a function is
+   *     asked before each attempt (for tokens that expire). {"pond.frames": "batch"} asks for several
+   *     messages in a frame.
    * @param {("websocket"|"sse")[]} [options.transports] in order of preference.
    * @param {{base: number, max: number}} [options.backoff] milliseconds.
    * @param {number} [options.connectTimeout] milliseconds, for each transport of an attempt.
@@ -418,8 +422,9 @@ export class PondClient {
    * @param {number} [options.idleTimeout] milliseconds of silence after which SSE counts as dead; above
    *     the server's ping_interval.
    * @param {number} [options.maxQueue] messages that a channel holds while it is away.
-   * @param {typeof WebSocket} [options.WebSocket], {typeof fetch} [options.fetch] and
-   *     {() => number} [options.random] stand in for the browser's.
+   * @param {typeof WebSocket} [options.WebSocket] instead of the browser's, as the two that follow.
+   * @param {typeof fetch} [options.fetch]
+   * @param {() => number} [options.random] from 0 to below 1.
    */
   constructor(url, options = {}) {
     this.#url = new URL(url, globalThis.location?.href);
@@ -491,9 +496,10 @@ export class PondClient {
   /** @internal Send and call `done(error, answer)` exactly once. */
   _ask(action, channel, event, payload, done, timeout = this.#options.requestTimeout) {
     const { requestId, text } = this._encode(action, channel, event, payload);
-    if (this.#state !== "connected") return done(new PondError("DISCONNECTED", "not connected", 503, { channel }));
-    if (!this.#wire.send(text)) return done(new PondError("QUEUE_FULL", "too much is waiting", 429, { channel }));
-    const late = new PondError("TIMEOUT", `no answer to ${event} within ${timeout} ms`, 504, { channel });
+    const fail = (reason, why, code) => new PondError(reason, why, code, { channel });
+    if (this.#state !== "connected") return done(fail("DISCONNECTED", "not connected", 503));
+    if (!this.#wire.send(text)) return done(fail("QUEUE_FULL", "too much is waiting", 429));
+    const late = fail("TIMEOUT", `no answer to ${event} within ${timeout} ms`, 504);
     this.#pending.set(requestId, { done, timer: setTimeout(() => this.#settle(requestId, late), timeout) });
   }
 
@@ -586,7 +592,8 @@ export class PondClient {
   }
 
   #lost(code, reason) {
-    const error = new PondError(isFinal(code) ? "REFUSED" : "DISCONNECTED", reason || `closed with ${code}`, code);
+    const kind = isFinal(code) ? "REFUSED" : "DISCONNECTED";
+    const error = new PondError(kind, reason || `closed with ${code}`, code);
     if (isFinal(code)) return this.#finish(error);
     if (this.#state === "connected") {
       this.#opened = deferred();
@@ -601,13 +608,14 @@ export class PondClient {
 
   #finish(error) {
     clearTimeout(this.#timer);
+    const opened = this.#opened; // a listener may connect() again
     this.#attempts++; // an attempt that still waits for its params is void
     [this.#wire, this.#waiting] = [null, false];
     globalThis.removeEventListener?.("online", this.#wake);
     globalThis.document?.removeEventListener("visibilitychange", this.#wake);
     this.#set("disconnected", error);
     this.#abandon(error, error);
-    this.#opened.reject(error);
+    opened.reject(error);
   }
 
   #abandon({ message }, final = null) {

@@ -111,6 +111,17 @@ def test_a_frame_of_bytes_has_the_json_as_its_text(binary_codec):
     assert Frame(EVENT, binary_codec).text == JSON
 
 
+def test_a_copy_of_the_event_has_the_payload_that_was_encoded():
+    payload = {"deep": [1]}
+    frame = Frame(Event("PRESENCE", "/chat/42", "r1", "JOIN", payload))
+
+    payload["deep"].append(2)
+    first, second = frame.copy_event(), frame.copy_event()
+    first.payload["deep"].append(3)
+
+    assert second == Event("PRESENCE", "/chat/42", "r1", "JOIN", {"deep": [1]})
+
+
 def test_every_form_is_built_at_most_once(text_codec):
     frame = Frame(EVENT, text_codec)
 

@@ -25,6 +25,7 @@ from pondsocket.wire import (
     event_to_pubsub_bytes,
     event_to_wire,
     parse_inbound_text,
+    payload_in,
     pubsub_bytes_to_event,
     wire_to_event,
 )
@@ -213,6 +214,13 @@ def test_what_was_encoded_decodes_to_itself(channel, request_id, name, payload):
 
     assert JSON_CODEC.decode(event_to_json(event)) == [event]
     assert JSON_CODEC.decode(event_to_json(event).encode()) == [event]
+
+
+@given(NAMES, PAYLOADS)
+def test_the_payload_of_what_was_encoded_can_be_read_back(name, payload):
+    event = Event("PRESENCE", name, name, name, payload)
+
+    assert payload_in(event_to_json(event)) == payload
 
 
 @given(NAMES, PAYLOADS)

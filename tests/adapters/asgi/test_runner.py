@@ -1,0 +1,344 @@
+"""``pondsocket serve`` on uvicorn: listening, limits, and an end in the right order."""
+
+import asyncio
+import base64
+import errno
+import signal
+import socket
+
+import httpx
+import psutil
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from pondsocket import Event, Frame
+from pondsocket_asgi.runner import serve
+
+PAGES = {"/": ("text/html", b"<h1>hi</h1>"), "/app.js": ("text/javascript", b"x=1")}
+
+HANDSHAKE = (
+    b"GET /socket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n"
+    b"connection: upgrade\r\nsec-websocket-version: 13\r\n"
+    b"sec-websocket-key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
+)
+
+
+class Running:
+    """A runner that serves a chat."""
+
+    def __init__(self, chat):
+        self.chat = chat
+        self.stop = asyncio.Event()
+        self.port = 0
+        self.task = None
+        self._ready = asyncio.Event()
+
+    async def start(self, **changes):
+        settings = {
+            "host": "127.0.0.1",
+            "port": 0,
+            "pages": PAGES,
+            "grace": 0.0,
+            "stop": self.stop,
+            "on_ready": self._on_ready,
+        }
+        self.task = asyncio.create_task(serve(self.chat.pond, **settings | changes))
+        ready = asyncio.create_task(self._ready.wait())
+        await asyncio.wait(
+            {ready, self.task}, timeout=5, return_when=asyncio.FIRST_COMPLETED
+        )
+        ready.cancel()
+        return self
+
+    def _on_ready(self, port):
+        self.port = port
+        self._ready.set()
+
+    async def end(self):
+        self.stop.set()
+        async with asyncio.timeout(10):
+            await self.task
+
+    @property
+    def url(self):
+        return f"ws://127.0.0.1:{self.port}/socket"
+
+    async def get(self, path):
+        async with httpx.AsyncClient() as client:
+            return await client.get(f"http://127.0.0.1:{self.port}{path}")
+
+
+@pytest.fixture
+async def run(make_chat):
+    running = []
+
+    async def start(options=None, **changes):
+        chat = await make_chat(**options or {})
+        running.append(Running(chat))
+        return await running[-1].start(**changes)
+
+    yield start
+    for each in running:
+        if not each.task.done():
+            await each.end()
+
+
+async def until(condition):
+    """Wait for a condition that no event tells of: it is uvicorn's."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+# Listening
+
+
+async def test_a_free_port_is_found_and_told(run):
+    running = await run()
+
+    assert running.port > 0
+    async with connect(running.url) as websocket:
+        assert "CONNECTION" in await websocket.recv()
+
+
+async def test_a_port_in_use_is_an_os_error_that_names_the_address(run):
+    first = await run()
+    second = await run(port=first.port)
+
+    with pytest.raises(OSError, match=f"127.0.0.1:{first.port}") as caught:
+        await second.task
+
+    assert caught.value.errno == errno.EADDRINUSE
+    assert second.port == 0
+
+
+async def test_a_host_without_an_address_here_is_an_os_error(run):
+    running = await run(host="192.0.2.1")
+
+    with pytest.raises(OSError, match=r"cannot listen on 192\.0\.2\.1") as caught:
+        await running.task
+
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+async def test_a_host_that_does_not_exist_is_an_os_error(run):
+    running = await run(host="no such host")
+
+    with pytest.raises(socket.gaierror):
+        await running.task
+
+
+async def test_all_addresses_of_a_host_share_one_port(run):
+    running = await run(host="localhost")
+    addresses = socket.getaddrinfo("localhost", running.port, type=socket.SOCK_STREAM)
+
+    for family, _, _, _, address in addresses:
+        if family == socket.AF_INET6 and not has_ipv6():
+            continue
+        with socket.socket(family) as client:
+            client.connect(address)
+
+
+def has_ipv6():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+async def test_an_empty_host_is_every_address(run):
+    running = await run(host="")
+
+    assert (await running.get("/")).status_code == 200
+
+
+async def test_the_signals_stay_with_the_caller(run):
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+
+    await run()
+
+    during = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    assert during == before
+
+
+async def test_a_callback_that_fails_ends_the_serving(run):
+    def fail(port):
+        raise RuntimeError("not ready at all")
+
+    running = await run(on_ready=fail)
+
+    with pytest.raises(RuntimeError, match="not ready at all"):
+        await running.task
+
+
+# Pages
+
+
+async def test_pages_are_served_beside_the_endpoints(run):
+    running = await run()
+
+    answer = await running.get("/app.js")
+
+    assert (answer.status_code, answer.content) == (200, b"x=1")
+    assert answer.headers["content-type"] == "text/javascript"
+    assert (await running.get("/nowhere")).status_code == 404
+    assert (await running.get("/socket")).status_code == 406
+
+
+async def test_a_page_can_only_be_got(run):
+    running = await run()
+
+    async with httpx.AsyncClient() as client:
+        url = f"http://127.0.0.1:{running.port}/"
+        head = await client.head(url)
+        put = await client.put(url)
+
+    assert (head.status_code, head.headers["content-length"]) == (200, "11")
+    assert put.status_code == 405
+
+
+async def test_pages_are_optional(run):
+    running = await run(pages=None)
+
+    assert (await running.get("/")).status_code == 404
+
+
+# What the options set
+
+
+@pytest.mark.parametrize("excess", [1, 100_000])
+async def test_a_message_above_the_limit_closes_with_1009(excess, run):
+    running = await run({"max_message_size": 1000})
+
+    async with connect(running.url) as websocket:
+        await websocket.send("x" * 1000)
+        assert "CONNECTION" in await websocket.recv()
+        assert "INVALID_MESSAGE" in await websocket.recv()
+        await websocket.send("x" * (1000 + excess))
+        with pytest.raises(ConnectionClosed):
+            await websocket.recv()
+
+    assert websocket.close_code == 1009
+
+
+async def test_a_limit_of_zero_is_none(run):
+    running = await run({"max_message_size": 0})
+
+    async with connect(running.url) as websocket:
+        await websocket.recv()
+        await websocket.send("x" * 20_000_000)
+
+        assert "INVALID_MESSAGE" in await websocket.recv()
+
+
+@pytest.mark.parametrize("compression", [False, True])
+async def test_compression_is_negotiated_only_if_asked_for(compression, run):
+    running = await run({"compression": compression})
+
+    async with connect(running.url, compression="deflate") as websocket:
+        assert bool(websocket.protocol.extensions) is compression
+
+
+@pytest.mark.parametrize(
+    ("trusted", "address"), [(False, "127.0.0.1"), (True, "192.0.2.1")]
+)
+async def test_a_proxy_tells_the_address_only_if_it_is_trusted(trusted, address, run):
+    running = await run({"trust_forwarded": trusted})
+    headers = {"x-forwarded-for": "192.0.2.1"}
+
+    async with connect(running.url, additional_headers=headers):
+        assert running.chat.contexts[0].address == address
+
+
+async def test_a_client_that_answers_no_ping_is_gone(run, deaf):
+    running = await run({"ping_interval": 0.05, "pong_wait": 0.05})
+
+    await deaf(running.port, HANDSHAKE)
+    assert running.chat.connected == 1
+
+    await until(lambda: running.chat.connected == 0)
+
+
+# The end
+
+
+async def test_clients_are_told_to_come_back_before_the_server_ends(run):
+    running = await run(grace=0.05)
+    async with connect(running.url) as websocket:
+        await websocket.recv()
+
+        await running.end()
+        with pytest.raises(ConnectionClosed):
+            await websocket.recv()
+
+    assert websocket.close_code == 1012
+    assert websocket.close_reason == "server restarts"
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", running.port)
+
+
+async def test_a_stream_ends_with_the_server(run):
+    running = await run()
+    url = f"http://127.0.0.1:{running.port}/socket"
+    async with httpx.AsyncClient() as client:
+        accept = {"accept": "text/event-stream"}
+        async with client.stream("GET", url, headers=accept) as answer:
+            await running.end()
+            lines = [line async for line in answer.aiter_lines()]
+
+    assert lines[0] == "event: CONNECTION"
+
+
+async def test_a_cancelled_runner_closes_the_pond(run):
+    running = await run()
+    async with connect(running.url) as websocket:
+        await websocket.recv()
+
+        running.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running.task
+
+        with pytest.raises(ConnectionClosed):
+            await websocket.recv()
+
+    assert running.chat.connected == 0
+
+
+@pytest.fixture
+def big_frame():
+    return Frame(Event("BROADCAST", "/c", "1", "news", {"text": "x" * 8_000_000}))
+
+
+def sockets_of(running):
+    """Return how many connections the server still holds, by the system's count."""
+    return sum(
+        each.laddr.port == running.port and each.status != psutil.CONN_LISTEN
+        for each in psutil.Process().net_connections("tcp4")
+    )
+
+
+async def test_the_socket_of_a_deaf_client_really_ends(run, deaf, big_frame):
+    running = await run({"send_timeout": 0.2})
+    await deaf(running.port, HANDSHAKE)
+    (session,) = running.chat.endpoint.connections.sessions()
+
+    assert sockets_of(running) == 1
+
+    session.write((big_frame, big_frame))  # uvicorn takes one, and waits with two
+    await until(lambda: not running.chat.connected)
+
+    await until(lambda: not sockets_of(running))
+
+
+async def test_a_deaf_client_does_not_keep_the_server_from_ending(run, deaf, big_frame):
+    running = await run({"send_timeout": 0.2})
+    await deaf(running.port, HANDSHAKE)
+    (session,) = running.chat.endpoint.connections.sessions()
+    session.write((big_frame,))
+
+    await running.end()
+
+    await until(lambda: not sockets_of(running))
