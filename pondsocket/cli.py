@@ -118,27 +118,13 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--version", action="version", version=f"pondsocket {__version__}"
     )
-    listen = argparse.ArgumentParser(add_help=False)
-    listen.add_argument("--adapter", default="asgi", help="default: %(default)s")
-    listen.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    listen.add_argument(
-        "--port",
-        default=8000,
-        type=_to_port,
-        help="0 for any free one; default: %(default)s",
-    )
-    listen.add_argument(
-        "--log-level",
-        choices=_LOG_LEVELS,
-        default="info",
-        help="default: %(default)s",
-    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    serve = commands.add_parser("serve", parents=[listen], help="serve a PondSocket")
+    serve = commands.add_parser("serve", help="serve a PondSocket")
     serve.add_argument(
         "target", metavar="MODULE:NAME", help="where the PondSocket is: chat:pond"
     )
+    _add_shared(serve, log_level="info")
     serve.add_argument(
         "--grace",
         default=10.0,
@@ -148,9 +134,22 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     serve.set_defaults(command=_serve_target)
 
-    demo = commands.add_parser("demo", parents=[listen], help="serve the demo")
+    demo = commands.add_parser("demo", help="serve the demo")
+    _add_shared(demo, log_level="warning")  # its one line, the URL, stays in sight
     demo.set_defaults(command=_serve_demo, grace=1.0)
     return parser
+
+
+def _add_shared(parser: argparse.ArgumentParser, *, log_level: str) -> None:
+    default = "default: %(default)s"
+    parser.add_argument("--adapter", default="asgi", help=default)
+    parser.add_argument("--host", default="127.0.0.1", help=default)
+    parser.add_argument(
+        "--port", default=8000, type=_to_port, help=f"0 for any free one; {default}"
+    )
+    parser.add_argument(
+        "--log-level", choices=_LOG_LEVELS, default=log_level, help=default
+    )
 
 
 def _to_port(text: str) -> int:

@@ -210,7 +210,7 @@ class Endpoint:
     def _decline(
         self, context: ConnectionContext, error: BaseException
     ) -> ConnectionContext:
-        """Turn a failed handler into a refusal, whatever it had decided before."""
+        """Turn a failed handler into a refusal; its own refusal stands."""
         code, message = 500, "Internal server error"
         if isinstance(error, PondError):
             code, message = error.code, error.message
@@ -225,6 +225,8 @@ class Endpoint:
             self.path,
             exc_info=error,
         )
+        if context.is_declined:
+            return context
         refused = ConnectionContext(
             user_id=context.user_id, request=context.request, route=context.route
         )

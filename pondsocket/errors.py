@@ -95,9 +95,12 @@ class PondError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.message} (code: {self.code})"
-        if not self.channel_name:
+        name = self.channel_name
+        if not name:
             return text
-        return f"Error in Channel {self.channel_name}: {text}"
+        if not name.isprintable():  # a client's text, and this goes into logs
+            name = repr(name)[1:-1]
+        return f"Error in Channel {name}: {text}"
 
 
 class _StatusError(PondError):

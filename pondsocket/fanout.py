@@ -79,7 +79,7 @@ class FanOut:
 
     def _finish_job(self) -> None:
         while self._job is not None:
-            self._step()
+            self._step(self._job)
 
     def _schedule(self) -> None:
         if not self._scheduled:
@@ -92,7 +92,7 @@ class FanOut:
         if self._job is None and self._pending:
             self._begin()
         if self._job is not None:
-            self._step()
+            self._step(self._job)
         if self._job is not None or self._pending:
             self._schedule()
 
@@ -100,11 +100,10 @@ class FanOut:
         entries, self._pending, self._bytes = self._pending, [], 0
         self._job = _write(entries)
 
-    def _step(self) -> None:
+    def _step(self, job: Iterator[None]) -> None:
         self._running = True
         try:
-            if self._job is not None:
-                next(self._job)
+            next(job)
         except StopIteration:
             self._job = None
         finally:

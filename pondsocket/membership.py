@@ -134,9 +134,8 @@ class Membership:
                 self.dismiss(member.user_id, LeaveReason.CONNECTION_CLOSED)
                 for member in self._local.roster.members()
             ]
-            for leaving in leavings:
-                if leaving is not None:
-                    await leaving.finish()
+            for leaving in filter(None, leavings):
+                await leaving.finish()
         await self._end()
 
     async def _end(self) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Protocol, runtime_checkable
 
+from pondsocket.callbacks import is_contained
+
 __all__ = [
     "COUNTERS",
     "CountsEvents",
@@ -279,7 +281,9 @@ class Telemetry:
     def _tell(self, method: str, *args: object, **labels: str) -> None:
         try:
             getattr(self._collector, method)(*args, **labels)
-        except Exception:  # a collector is application code, it may raise anything
+        except BaseException as error:  # application code, it may raise anything
+            if not is_contained(error):
+                raise
             # Only counted here: telling the collector could fail for ever.
             self._counts["metrics_failed"] += 1
             if method not in self._failed:

@@ -141,12 +141,12 @@ class PondSocket:
         return None
 
     async def broadcast(
-        self, endpoint: str, channel: str, event: str, payload: PondMessage
+        self, endpoint_path: str, channel: str, event: str, payload: PondMessage
     ) -> None:
         """Send to a channel's members on every node, from outside any handler.
 
         Args:
-            endpoint: The path with which the endpoint was created.
+            endpoint_path: The path with which the endpoint was created.
             channel: The channel's full name.
             event: The event's name.
             payload: A JSON object.
@@ -155,11 +155,11 @@ class PondSocket:
             NotFound: If there is no such endpoint, or no pattern for the channel.
             BadRequest: As ``Channel.broadcast``.
         """
-        for candidate in self._endpoints:
-            if candidate.path == endpoint:
-                await candidate.broadcast(channel, event, payload)
+        for endpoint in self._endpoints:
+            if endpoint.path == endpoint_path:
+                await endpoint.broadcast(channel, event, payload)
                 return
-        raise NotFound(channel, f"there is no endpoint {endpoint!r}")
+        raise NotFound(channel, f"there is no endpoint {endpoint_path!r}")
 
     def stats(self) -> Stats:
         """Return what is held now and was counted so far; O(connections)."""

@@ -386,9 +386,8 @@ class Session:
     async def _finish_leaving(
         self, leavings: list[Leaving | None], writer: asyncio.Task[None] | None
     ) -> None:
-        for leaving in leavings:
-            if leaving is not None:
-                await leaving.finish()
+        for leaving in filter(None, leavings):
+            await leaving.finish()
         if writer is not None:
             await asyncio.wait({writer}, timeout=self._options.send_timeout)
 

@@ -24,6 +24,14 @@ LONG_FUNCTIONS: dict[str, str] = {
     # name of the function -> why it is clearer in one piece
 }
 
+TASK_OWNERS = {
+    "pondsocket/base_transport.py": "the closing that the inbox asked for",
+    "pondsocket/demo/numbers.py": "the demo's ticker",
+    "pondsocket/eager.py": "starts tasks for the inbox, which owns them",
+    "pondsocket/local_pubsub.py": "one pump per subscription",
+    "pondsocket/session.py": "the writer, and the ending of the connection",
+}
+
 # Every name of the public API. One that is gone breaks programs; a new one must be
 # written down here, so that none slips out by accident.
 DOCUMENTED = """
@@ -144,6 +152,18 @@ def test_a_suppressed_rule_has_a_code_and_a_reason(path):
     ]
 
     assert bare == []
+
+
+@each_module
+def test_only_a_task_owner_makes_tasks(path):
+    makes = {
+        node.func.attr
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    } & {"create_task", "Task", "ensure_future", "TaskGroup"}
+    is_owner = relative(path).startswith("adapters/") or relative(path) in TASK_OWNERS
+
+    assert is_owner or not makes
 
 
 def test_every_package_is_marked_as_typed():

@@ -59,7 +59,11 @@ async def serve_websocket(
         logger.debug("a client left during its handshake", exc_info=True)
     else:
         transport = ASGIWebSocketTransport(
-            id=context.user_id, websocket=websocket, pump=pump, options=pond.options
+            id=context.user_id,
+            websocket=websocket,
+            pump=pump,
+            options=pond.options,
+            joins_messages=context.query.get("pond.frames") == "batch",
         )
         await _run(transport, found.endpoint, context)
 

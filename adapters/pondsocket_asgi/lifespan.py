@@ -32,6 +32,7 @@ def lifespan(pond: PondSocket, inner: Lifespan | None = None) -> Lifespan:
 
     @asynccontextmanager
     async def run(app: Any) -> AsyncIterator[Any]:  # noqa: ANN401 - the framework's own
+        """Yield what ``inner`` yields, close ``pond`` before it ends."""
         if inner is None:
             try:
                 yield None

@@ -1,23 +1,24 @@
-"""SendPump: runs the sends of many connections, a task only where one really waits.
+"""SendPump: starts the sends of many connections, a task only for one that waits.
 
 Theory of operation. A host's ``send`` is a coroutine that mostly has nothing to wait
 for, and a broadcast calls it for each member: a task for each would cost more than the
-send itself. On Python 3.12+ each runs as an eager task, which is cheap unless it waits.
-Python 3.11 has none; there the sends of one turn of the loop are queued and one task
-steps through them. A send that waits keeps that task, from its first step to its last,
-so a host may use ``asyncio.timeout`` or anyio inside; those still queued get a new one.
+send itself. On Python 3.12+ eager tasks do this. Python 3.11 has none, so a send is
+stepped here by hand, in the name of a task that was made but has not begun: what a host
+uses inside (``asyncio.timeout``, anyio) finds a current task, and always the same. If
+the send is over with its first step, the next one may use that task. If it waits, the
+task goes on with it. A task that nobody needed ends when its turn comes.
 """
 
 import asyncio
 import sys
-import types
-from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from asyncio import _enter_task, _leave_task  # for makers of tasks: Extending asyncio
+from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any, TypeAlias
 
 __all__ = ["SendPump"]
 
-Work: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
+Sending: TypeAlias = Coroutine[Any, Any, None]
 
 _NAME = "pond-send"
 
@@ -31,56 +32,93 @@ class SendPump:
 
     def __init__(self, *, eager: bool = sys.version_info >= (3, 12)) -> None:
         self._eager = eager
-        self._due: deque[Work] = deque()
-        self._is_scheduled = False
+        self._spare: _Stand | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, work: Work) -> None:
-        """Run ``work`` up to its first real wait, now or in the loop's next turn.
+    def start(self, send: Sending, context: Context) -> "asyncio.Task[None] | None":
+        """Run a send up to its first real wait.
 
-        ``work`` makes the coroutine, which deals with its own exceptions.
+        Args:
+            send: Deals with its own exceptions.
+            context: What it runs in, from its first step to its last.
+
+        Returns:
+            The task that goes on with it, None if it is over.
         """
+        loop = asyncio.get_running_loop()
         if (
             sys.version_info >= (3, 12) and self._eager
         ):  # pragma: no cover - not on 3.11
-            loop = asyncio.get_running_loop()
-            self._keep(asyncio.Task(work(), loop=loop, name=_NAME, eager_start=True))
-            return
-        self._due.append(work)
-        if not self._is_scheduled:
-            self._schedule()
+            task = asyncio.Task(
+                send, loop=loop, name=_NAME, context=context, eager_start=True
+            )
+            return None if task.done() else self._keep(task)
+        stand = self._spare
+        if stand is None or stand.has_begun or stand.loop is not loop:
+            stand = _Stand(loop)
+        self._spare = None  # a send may start another
+        if stand.finishes(send, context):
+            self._spare = stand
+            return None
+        return self._keep(stand.task)
 
-    def _schedule(self) -> None:
-        self._is_scheduled = True
-        self._keep(asyncio.create_task(self._run(), name=_NAME))
+    def _keep(self, task: "asyncio.Task[None]") -> "asyncio.Task[None]":
+        self._tasks.add(task)  # the loop itself holds no reference
+        task.add_done_callback(self._tasks.discard)
+        return task
 
-    def _keep(self, task: "asyncio.Task[None]") -> None:
-        if not task.done():  # the loop itself holds no reference
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
 
-    async def _run(self) -> None:
-        self._is_scheduled = False
+class _Stand(Sending):
+    """A task's coroutine, which goes on with a send that was begun in its name."""
+
+    __slots__ = ("_context", "_send", "_waits_for", "has_begun", "loop", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.has_begun = False
+        self.loop = loop
+        self.task: asyncio.Task[None] = loop.create_task(self, name=_NAME)
+        self._send: Sending | None = None
+        self._context: Context
+        self._waits_for: object
+
+    def finishes(self, send: Sending, context: Context) -> bool:
+        """Take the first step of ``send`` as the task; tell whether it was the last."""
+        loop, task = self.loop, self.task
+        current = asyncio.current_task(loop)
+        if current is not None:
+            _leave_task(loop, current)
+        _enter_task(loop, task)
         try:
-            while self._due:
-                await self._step(self._due.popleft()())
+            self._waits_for = context.run(send.send, None)
+        except (StopIteration, asyncio.CancelledError):  # a task would end by either
+            return True
         finally:
-            if self._due and not self._is_scheduled:
-                self._schedule()
+            _leave_task(loop, task)
+            if current is not None:
+                _enter_task(loop, current)
+        self._send = send
+        self._context = context
+        return False
 
-    @types.coroutine
-    def _step(self, send: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-        """Await ``send``; before the first wait, leave what is due to another task."""
-        try:
-            waits_for = send.send(None)
-            if self._due and not self._is_scheduled:
-                self._schedule()
-            while True:
-                try:
-                    result = yield waits_for
-                except BaseException as error:  # noqa: BLE001 - passed on as it came
-                    waits_for = send.throw(error)
-                else:
-                    waits_for = send.send(result)
-        except StopIteration:
-            pass
+    # Coroutine, called by the task
+
+    def send(self, value: object) -> object:
+        if self._send is None:
+            self.has_begun = True
+            raise StopIteration
+        if not self.has_begun:
+            self.has_begun = True
+            return self._waits_for
+        return self._context.run(self._send.send, value)
+
+    def throw(self, *error: Any) -> object:  # noqa: ANN401 - as Coroutine has it
+        self.has_begun = True
+        if self._send is None:
+            raise error[0]
+        return self._context.run(self._send.throw, *error)
+
+    def close(self) -> None:
+        """Do nothing: a task closes no coroutine."""
+
+    def __await__(self) -> Any:  # noqa: ANN401 - as Coroutine has it
+        raise NotImplementedError("it is a task's, nobody else awaits it")

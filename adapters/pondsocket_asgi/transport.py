@@ -15,7 +15,7 @@ drop: uvicorn closes it, and waits for what is buffered to go out.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextvars import copy_context
 from typing import Any
 
 from pondsocket import BaseTransport, Frame, Options, SlowConsumerPolicy
@@ -40,6 +40,8 @@ class ASGIWebSocketTransport(BaseTransport):
         pump: Runs the sends; one for all connections is best.
         options: ``send_timeout`` and ``slow_consumer`` are used.
         assigns: First assigns of the connection; copied.
+        joins_messages: Whether the client takes several messages, separated by
+            newlines, in one WebSocket frame.
     """
 
     def __init__(
@@ -50,15 +52,18 @@ class ASGIWebSocketTransport(BaseTransport):
         pump: SendPump | None = None,
         options: Options | None = None,
         assigns: dict[str, Any] | None = None,
+        joins_messages: bool = False,
     ) -> None:
         super().__init__(id, assigns=assigns)
         options = options or Options()
         self._websocket = websocket
         self._pump = pump or SendPump()
+        self._context = copy_context()  # a host's middleware may rely on its own
         self._send_timeout = options.send_timeout
         self._closes_slow = options.slow_consumer is SlowConsumerPolicy.CLOSE
+        self._joins_messages = joins_messages
         self._is_sending = False
-        self._sender: asyncio.Task[Any] | None = None  # once it has begun
+        self._sender: asyncio.Task[Any] | None = None  # of a send that waits
         self._sent: asyncio.Future[None] | None = None  # while somebody waits for it
         self._sending_since = 0.0
         self._stall: asyncio.TimerHandle | None = None
@@ -77,8 +82,8 @@ class ASGIWebSocketTransport(BaseTransport):
             self._refused = True
             return False
         self._is_sending = True
-        self._pump.start(partial(self._send, tuple(frames)))
-        if self._is_sending:  # it waits for the client, or for its turn
+        self._sender = self._pump.start(self._send(tuple(frames)), self._context)
+        if self._sender is not None:  # it waits for the client
             self._expect_progress()
         return True
 
@@ -87,19 +92,19 @@ class ASGIWebSocketTransport(BaseTransport):
         self._writable = callback
 
     async def _send(self, frames: tuple[Frame, ...]) -> None:
-        self._sender = asyncio.current_task()
         codec = self.codec
+        messages = [frame.render(codec) for frame in frames]
+        if self._joins_messages:
+            messages = ["\n".join(frame.text for frame in frames)]
         try:
-            if not self._is_over:
-                messages = [frame.render(codec) for frame in frames]
-                await self._websocket.send_all(messages)
+            await self._websocket.send_all(messages)
         except Exception as error:  # whatever a host raises: the client is gone
-            self._sender = None
             logger.debug("sending to %r failed", self._id, exc_info=True)
             if not self._closing:
                 self._telemetry.count("send_failed")
                 self._telemetry.connection_error(self._id, error)
                 await asyncio.sleep(0)  # not amid the fan-out that called try_send
+                self._sender = None  # it is this task, which is not to be cancelled
                 await self.peer_gone()
         finally:
             self._is_sending = False

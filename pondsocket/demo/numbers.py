@@ -63,7 +63,7 @@ class Numbers(NoopMetrics):
         self._unseen = unseen
         self._last_tick = now
         self._window = _Window()
-        self.rates = Rates()
+        self.rates: Rates = Rates()
 
     def message_received(
         self, conn_id: str, channel: str, event: str, size: int
@@ -89,7 +89,7 @@ class Numbers(NoopMetrics):
         """Turn what was counted since the last tick into ``rates``; start over."""
         elapsed = max(now - self._last_tick, 1e-3)
         window = self._window
-        self.rates = Rates(
+        self.rates: Rates = Rates(
             received=window.received / elapsed,
             delivered=window.delivered / elapsed,
             outbox=window.outbox,

@@ -189,7 +189,7 @@ function openEventStream(url, { fetch, idleTimeout, backoff, random }, on) {
         await new Promise((resolve) => setTimeout(resolve, backoffDelay(attempt++, backoff, random)));
         continue;
       }
-      if (false) on.error(new PondError("TOO_LARGE", "too large for the server", status));
+      if (status === 413) on.error(new PondError("TOO_LARGE", "too large for the server", status));
       else if (!ok) return end(1006, `POST was answered with ${status}`);
       attempt = 0;
       outbox.shift();

@@ -121,7 +121,8 @@ class ProtocolApp:
                 while self.pond.stats().connections:
                     self._disconnected.clear()
                     await self._disconnected.wait()
-                await asyncio.gather(*_tasks_of_pondsocket(), return_exceptions=True)
+                while tasks := _tasks_of_pondsocket():
+                    await asyncio.wait(tasks)
         except TimeoutError:
             names = sorted(task.get_name() for task in _tasks_of_pondsocket())
             return [f"still there after {seconds} s: {self.pond.stats()}, {names}"]

@@ -109,7 +109,11 @@ class WebSocketClient:
             request.headers[name] = value
         protocol.send_request(request)
         client = cls(protocol, reader, writer, splits_lines="pond.frames=batch" in path)
-        await client._shake_hands()
+        try:
+            await client._shake_hands()
+        except BaseException:  # a timeout of the caller's, mostly
+            writer.transport.abort()
+            raise
         return client
 
     async def _shake_hands(self) -> None:
@@ -230,7 +234,7 @@ class SSEClient:
         client = cls(port, path.partition("?")[0], stream)
         client.response = await stream.read_head()
         if not client.is_open:
-            client.response = await stream.read_all(client.response)
+            client.response.body = await stream.read_rest()
         return client
 
     @property
@@ -318,7 +322,9 @@ async def request(
 ) -> Response:
     """Make one request with a connection of its own."""
     exchange = await _Exchange.start(port, method, path, headers, body, chunked)
-    return await exchange.read_all(await exchange.read_head())
+    response = await exchange.read_head()
+    response.body = await exchange.read_rest()
+    return response
 
 
 class _Exchange:
@@ -356,7 +362,11 @@ class _Exchange:
         return cls(reader, writer)
 
     async def read_head(self) -> Response:
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        try:
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        except BaseException:  # a timeout of the caller's, mostly
+            await self.abort()
+            raise
         first, *lines = head.rstrip("\r\n").split("\r\n")
         headers = {
             name.lower(): value.strip()
@@ -368,11 +378,12 @@ class _Exchange:
             self._left = int(headers.get("content-length", 0))
         return Response(status, headers)
 
-    async def read_all(self, head: Response) -> Response:
+    async def read_rest(self) -> str:
+        """Return what is left of the body."""
         body = bytearray()
         while (data := await self.read_some()) is not None:
             body += data
-        return Response(head.status, head.headers, body.decode())
+        return body.decode()
 
     async def read_some(self) -> bytes | None:
         """Return more of the body, None at its end."""

@@ -11,7 +11,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import uvicorn
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 CALL_SECONDS = 15  # whatever the servers are asked to do, stopping included
 SETTLE_SECONDS = 5
+UVICORN = "uvicorn.error"
+LOGGERS = (UVICORN, "pondsocket")
 EXPECTED_LOG = (
     # uvicorn's websockets-sansio, after each handshake that got a denial response
     "ASGI callable returned without completing handshake.",
@@ -37,8 +39,9 @@ class Host(Protocol):
     """A server that runs."""
 
     port: int
-    refusals: list[tuple[int, str]]
-    """Codes and reasons of refused handshakes, where the client does not see them."""
+
+    def take_refusals(self) -> list[tuple[int, str]]:
+        """Return codes and reasons of refused handshakes, where no client sees them."""
 
     async def stop(self) -> None:
         """End as after a signal; connections may be open."""
@@ -54,7 +57,8 @@ class Adapter:
         transports: What it can serve.
         settings: The keywords of the adapter that `start` can pass on.
         answers_handshakes: Whether a refused handshake gets a real HTTP response;
-            otherwise the close codes are looked up in `Host.refusals`.
+            otherwise the close codes are those of `Host.take_refusals`.
+        exempt: Transport and id of what the host itself makes impossible.
     """
 
     name: str
@@ -62,11 +66,13 @@ class Adapter:
     transports: frozenset[str] = frozenset({"websocket", "sse"})
     settings: frozenset[str] = frozenset({"sse_event_names"})
     answers_handshakes: bool = True
+    exempt: frozenset[tuple[str, str]] = frozenset()
 
     def applies_to(self, vector: dict[str, Any], transport: str) -> bool:
         return (
             transport in self.transports
             and transport in vector["transports"]
+            and (transport, vector["id"]) not in self.exempt
             and self.settings >= vector.get("adapter", {}).keys()
         )
 
@@ -77,9 +83,9 @@ class Adapter:
 class _Uvicorn(uvicorn.Server):
     """A uvicorn that says when it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, refusals: list[tuple[int, str]]) -> None:
         super().__init__(config)
-        self.refusals: list[tuple[int, str]] = []
+        self._refusals = refusals
         self._listening = asyncio.Event()
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
@@ -91,6 +97,11 @@ class _Uvicorn(uvicorn.Server):
 
     async def listen(self) -> None:
         await self._listening.wait()
+
+    def take_refusals(self) -> list[tuple[int, str]]:
+        taken = self._refusals.copy()
+        self._refusals.clear()
+        return taken
 
     async def stop(self) -> None:
         self.should_exit = True
@@ -117,8 +128,7 @@ def uvicorn_with(
             warnings.simplefilter("ignore", DeprecationWarning)
             warnings.filterwarnings("ignore", message=".*websockets")
             config.load()
-        server = _Uvicorn(config)
-        server.refusals = refusals
+        server = _Uvicorn(config, refusals)
         await server.listen()
         return server
 
@@ -154,7 +164,9 @@ class _Served:
     port: int
     stopping: asyncio.Event
     serving: asyncio.Task[None]
-    refusals: list[tuple[int, str]] = field(default_factory=list)
+
+    def take_refusals(self) -> list[tuple[int, str]]:
+        return []
 
     async def stop(self) -> None:
         self.stopping.set()
@@ -174,7 +186,7 @@ async def pondsocket_serve(pond: PondSocket) -> Host:
             stop=stop,
             on_ready=ready.set_result,
         ),
-        name="pond-serve",
+        name="serve",
     )
     return _Served(await ready, stop, serving)
 
@@ -185,7 +197,12 @@ ADAPTERS = [
         uvicorn_with(ws="websockets-sansio", http="httptools"),
     ),
     Adapter("asgi-uvicorn-wsproto", uvicorn_with(ws="wsproto", http="h11")),
-    Adapter("asgi-uvicorn-websockets", uvicorn_with(ws="websockets", http="h11")),
+    Adapter(
+        "asgi-uvicorn-websockets",
+        uvicorn_with(ws="websockets", http="h11"),
+        # it cuts the line, and so the close frame, of a client that goes on sending
+        exempt=frozenset({("websocket", "flood-closed")}),
+    ),
     Adapter(
         "asgi-uvicorn-without-denial-response",
         uvicorn_with("websockets-sansio", "httptools", without_denial_response),
@@ -203,6 +220,7 @@ class Server:
     app: ProtocolApp
     host: Host
     has_event_names: bool
+    _log: "_Log"
     _call: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]
     is_stopped: bool = False
 
@@ -220,6 +238,12 @@ class Server:
     def counts(self) -> dict[str, int]:
         return self.app.pond.stats().counts
 
+    def count_log_lines(self) -> int:
+        return len(self._log.lines)
+
+    def log_lines_after(self, count: int) -> list[str]:
+        return self._log.lines[count:]
+
 
 class Servers:
     """One server for each adapter and set of options, started when first needed."""
@@ -231,7 +255,6 @@ class Servers:
         self._thread.start()
         self._servers: dict[str, Server] = {}
         self._log = _Log()
-        logging.getLogger("uvicorn.error").addHandler(self._log)
 
     def _note(self, loop: object, context: dict[str, Any]) -> None:
         """Keep what an event loop would only log: nobody awaited a failure."""
@@ -259,7 +282,7 @@ class Servers:
         app = ProtocolApp(options)
         host = await adapter.start(app.pond, **settings)
         has_event_names = settings.get("sse_event_names", True)
-        return Server(adapter, app, host, has_event_names, self._call)
+        return Server(adapter, app, host, has_event_names, self._log, self._call)
 
     async def discard(self, server: Server) -> None:
         """Stop a server that was meant for one test."""
@@ -281,19 +304,35 @@ class Servers:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_SECONDS)
         self._loop.close()
-        logging.getLogger("uvicorn.error").removeHandler(self._log)
+        self._log.close()
 
     async def _stop_all(self) -> None:
         await asyncio.gather(*(each.host.stop() for each in self._servers.values()))
 
 
 class _Log(logging.Handler):
-    """Keeps what uvicorn logs as an error: an application callable that raised."""
+    """Keeps what uvicorn logs as an error, and what PondSocket logs as a warning.
+
+    Attributes:
+        problems: Of uvicorn: an application callable that raised, mostly.
+        lines: Of PondSocket, which is expected where a vector asks for it.
+    """
 
     def __init__(self) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.WARNING)
         self.problems: list[str] = []
+        self.lines: list[str] = []
+        for name in LOGGERS:
+            logging.getLogger(name).addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not record.getMessage().startswith(EXPECTED_LOG):
+        line = record.getMessage()
+        if record.name != UVICORN:
+            self.lines.append(line)
+        elif record.levelno >= logging.ERROR and not line.startswith(EXPECTED_LOG):
             self.problems.append(self.format(record))
+
+    def close(self) -> None:
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(self)
+        super().close()

@@ -40,19 +40,24 @@ class Node:
         answer = self._answers[id] = asyncio.get_running_loop().create_future()
         line = json.dumps({"id": id, "do": command, **details})
         self._commands.write(line.encode() + b"\n")
-        async with asyncio.timeout(SECONDS):
-            return await answer
+        try:
+            async with asyncio.timeout(SECONDS):
+                return await answer
+        except TimeoutError:
+            raise AssertionError(f"no answer to {line} within {SECONDS} s") from None
+        finally:
+            del self._answers[id]
 
     async def listen(self) -> None:
         """File what the driver says, until it ends; without it nobody answers."""
         async for line in self._lines:
             match json.loads(line):
-                case {"id": id, "result": result}:
-                    self._answers.pop(id).set_result(result)
-                case {"id": id, "error": error}:
-                    self._answers.pop(id).set_exception(RuntimeError(error))
                 case {"person": person, "room": room, "kind": kind, "value": value}:
                     self._notes[person, room].put(kind, value)
+                case {"id": id, "result": result} if id in self._answers:
+                    self._answers[id].set_result(result)
+                case {"id": id, "error": error} if id in self._answers:
+                    self._answers[id].set_exception(RuntimeError(error))
         for answer in self._answers.values():
             answer.set_exception(EOFError("Node.js ended, see its standard error"))
 

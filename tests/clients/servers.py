@@ -33,6 +33,9 @@ class Server(ABC):
 
     @property
     def url(self) -> str:
+        """Where clients connect; a process that died by itself is told of."""
+        assert self._process, "start it first"
+        assert self._process.poll() is None, self._log.read_text()
         return f"http://127.0.0.1:{self.port}/socket"
 
     @abstractmethod

@@ -7,12 +7,13 @@ receive is kept as it came, in order, for the tests to look at.
 import asyncio
 import base64
 import itertools
-import json
 import os
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
+
+import msgspec
 
 HOST = "127.0.0.1"
 PATIENCE = 10.0  # seconds for anything that a test waits for
@@ -35,6 +36,11 @@ async def hang_up_all() -> None:
         wire.hang_up()
     for wire in wires:
         await wire.wait_until_lost()
+
+
+def tcp_socket() -> socket.socket:
+    """Return a socket for which asyncio sets TCP_NODELAY, as it does for its own."""
+    return socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
@@ -64,7 +70,7 @@ class Wire(asyncio.Protocol):
             receive_buffer: Bytes that the kernel may keep for a client that does not
                 read (it doubles them); None lets it grow.
         """
-        dialled = socket.socket()
+        dialled = tcp_socket()
         if receive_buffer is not None:
             dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         dialled.setblocking(False)
@@ -127,6 +133,19 @@ class Wire(asyncio.Protocol):
         self.transport.abort()
 
 
+def make_message(
+    action: str, channel: str, event: str, payload: dict[str, Any]
+) -> dict[str, Any]:
+    """Return a message with a request id of its own."""
+    return {
+        "action": action,
+        "event": event,
+        "channelName": channel,
+        "requestId": f"r{next(_numbers)}",
+        "payload": payload,
+    }
+
+
 class Member(Wire):
     """What both kinds of clients can do.
 
@@ -177,7 +196,7 @@ class Member(Wire):
         raise NotImplementedError
 
     def take(self, text: bytes | bytearray) -> None:
-        message = json.loads(text)
+        message = msgspec.json.decode(text)
         self.received.append(message)
         self.answers.setdefault(message["requestId"], message)
 
@@ -210,17 +229,9 @@ class Member(Wire):
         self, action: str, channel: str, event: str = "e", /, **payload: Any
     ) -> str:
         """Send a request and return its id."""
-        request_id = f"r{next(_numbers)}"
-        await self.send(
-            {
-                "action": action,
-                "event": event,
-                "channelName": channel,
-                "requestId": request_id,
-                "payload": payload,
-            }
-        )
-        return request_id
+        message = make_message(action, channel, event, payload)
+        await self.send(message)
+        return message["requestId"]
 
     async def join(self, channel: str, /, **params: Any) -> dict[str, Any]:
         return await self.ask("JOIN_CHANNEL", channel, **params)
@@ -255,8 +266,11 @@ class WebSocketClient(Member):
         self.write("\r\n".join([*lines, "", ""]).encode())
 
     async def send(self, message: dict[str, Any] | bytes) -> None:
-        body = message if isinstance(message, bytes) else json.dumps(message).encode()
-        self.write(frame(TEXT, body))
+        self.send_at_once([message])
+
+    def send_at_once(self, messages: Iterable[dict[str, Any] | bytes]) -> None:
+        """Send messages in one write."""
+        self.write(b"".join(frame(TEXT, encode(each)) for each in messages))
 
     def close(self, code: int = 1000) -> None:
         """Send a close frame; the server closes the socket."""
@@ -318,9 +332,8 @@ class EventStreamClient(Member):
         return self.headers["x-connection-id"]
 
     async def send(self, message: dict[str, Any] | bytes) -> None:
-        body = message if isinstance(message, bytes) else json.dumps(message).encode()
         answer = await request(
-            self.port, "POST", PATH, {"X-Connection-ID": self.secret}, body
+            self.port, "POST", PATH, {"X-Connection-ID": self.secret}, encode(message)
         )
         assert answer.status == 204, answer
 
@@ -377,6 +390,10 @@ async def request(
     answer.write(head(method, path, port, fields) + body)
     await answer.wait_until_lost()
     return answer
+
+
+def encode(message: dict[str, Any] | bytes) -> bytes:
+    return message if isinstance(message, bytes) else msgspec.json.encode(message)
 
 
 def head(method: str, path: str, port: int, fields: Mapping[str, str]) -> bytes:

@@ -19,7 +19,7 @@ import uvicorn
 
 from pondsocket import PondSocket
 from pondsocket_asgi import PondASGIApp
-from tests.reliability.clients import hang_up_all
+from tests.reliability.clients import eventually, hang_up_all, tcp_socket
 
 HERE = Path(__file__).parent
 WEBSOCKETS = ("websockets", "websockets-sansio", "wsproto")  # uvicorn's own names
@@ -28,11 +28,12 @@ PATIENCE = 30.0  # seconds for a process to start, to answer and to end
 
 
 class Uvicorn(uvicorn.Server):
-    """A uvicorn that leaves the signals alone and says when it listens."""
+    """A uvicorn that says when it listens, and stops when it is told to, at once."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self):
@@ -42,6 +43,16 @@ class Uvicorn(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        await self.stopping.wait()
+
+    async def stop(self) -> None:
+        """Stop as soon as the sockets are closed whose clients hung up."""
+        with contextlib.suppress(TimeoutError):
+            await eventually(lambda: not self.server_state.connections, 1.0)
+        self.stopping.set()
+
 
 def listen(send_buffer: int | None = None) -> socket.socket:
     """Return a socket on a free port of loopback.
@@ -50,7 +61,7 @@ def listen(send_buffer: int | None = None) -> socket.socket:
         send_buffer: Bytes that the kernel may keep for each client (it doubles them);
             None lets it grow to some megabytes.
     """
-    listener = socket.socket()
+    listener = tcp_socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if send_buffer is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
@@ -98,7 +109,7 @@ async def serving(
         yield listener.getsockname()[1]
     finally:
         await hang_up_all()
-        server.should_exit = True
+        await server.stop()
         await task
         listener.close()
 

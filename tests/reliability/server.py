@@ -89,7 +89,7 @@ async def main(settings: dict[str, Any]) -> None:
     )
     while line := await commands.readline():
         print(json.dumps(await application.perform(json.loads(line))), flush=True)
-    server.should_exit = True
+    await server.stop()
     await serving
 
 

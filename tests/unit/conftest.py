@@ -7,15 +7,7 @@ import pytest
 
 from pondsocket.transports import InMemoryTransport
 from pondsocket.types import Event
-from tests.unit.doubles import PlainTransport
-
-
-async def settle() -> None:
-    """Let the event loop run until only timers are left; waits for no time to pass."""
-    loop = asyncio.get_running_loop()
-    await asyncio.sleep(0)
-    while loop._ready:
-        await asyncio.sleep(0)
+from tests.unit.doubles import settle
 
 
 class Client:
@@ -99,11 +91,6 @@ class Log:
         return callback
 
 
-@pytest.fixture(name="settle")
-def settle_fixture():
-    return settle
-
-
 @pytest.fixture
 def client():
     """Make a client that no endpoint knows yet."""
@@ -121,12 +108,6 @@ def connect():
         return connected
 
     return connect
-
-
-@pytest.fixture
-def plain():
-    """Make a transport that has just what the Protocol asks for."""
-    return PlainTransport
 
 
 @pytest.fixture

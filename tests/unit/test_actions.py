@@ -15,6 +15,7 @@ from pondsocket.options import Options
 from pondsocket.ratelimit import TokenBucketRateLimiter
 from pondsocket.session import Session
 from pondsocket.types import Event, User
+from tests.unit.doubles import settle
 
 NAME = "/chat/1"
 
@@ -374,7 +375,7 @@ async def test_a_join_of_who_became_a_member_meanwhile_is_refused_as_a_conflict(
 
 
 async def test_a_connection_that_ends_during_its_join_becomes_no_member(
-    make, connect, settle, flying_time
+    make, connect, flying_time
 ):
     gate = asyncio.Event()
 

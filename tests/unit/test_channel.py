@@ -19,6 +19,7 @@ from pondsocket.frame import Frame
 from pondsocket.hooks import Hooks
 from pondsocket.options import Options
 from pondsocket.types import (
+from tests.unit.doubles import PlainTransport, settle
     AllExceptSender,
     AllUsers,
     Event,
@@ -140,8 +141,14 @@ async def test_starting_it_listens_to_the_other_nodes(make, peers):
     assert peers.log == ["open"]
 
 
-def test_a_channel_without_options_makes_do(collector):
-    assert Channel(ChannelOptions(name=NAME)).telemetry.measuring is False
+async def test_a_channel_without_options_makes_do(add):
+    channel = Channel(ChannelOptions(name=NAME))
+    (ann,) = await add(channel, "ann")
+
+    await channel.broadcast("news", {})
+
+    assert await ann.heard() == [("BROADCAST", "news", {})]
+    assert channel.telemetry.measuring is False
 
 
 # Members
@@ -202,10 +209,8 @@ async def test_a_member_without_an_endpoint_hears_what_the_channel_sends(channel
     assert await ann.heard() == [("BROADCAST", "news", {"n": 1})]
 
 
-async def test_a_member_without_an_endpoint_gets_what_is_queued_after_it_left(
-    channel, plain, settle
-):
-    ann = plain("ann")
+async def test_a_member_without_an_endpoint_gets_what_is_queued_after_it_left(channel):
+    ann = PlainTransport("ann")
     await channel.add_user(ann)
     await channel.broadcast("news", {})
 
@@ -338,6 +343,17 @@ async def test_a_leave_is_acknowledged_and_then_nothing_more_comes(channel, add)
     )  # fmt: skip
     assert answer.payload == {}
     assert await bob.heard() == [("BROADCAST", "news", {})]
+
+
+async def test_the_leave_handler_has_run_when_a_leave_returns(make, add, log):
+    channel = make(leave_handler=log("left"))
+    await add(channel, "ann")
+
+    await channel.leave("ann", "l1")
+
+    ((_, context),) = log.entries
+    assert context.reason is LeaveReason.EXPLICIT_LEAVE
+    assert not channel.is_active
 
 
 async def test_who_is_no_member_cannot_leave(make, log):
@@ -716,16 +732,19 @@ async def test_a_payload_that_cannot_travel_is_refused(channel, add, payload):
     assert await ann.heard() == []
 
 
-async def test_a_broadcast_on_a_closed_channel_does_nothing(channel, add, collector):
+async def test_a_broadcast_on_a_closed_channel_does_nothing(make, add, collector):
+    limiter = Limiter()
+    channel = make(hooks=Hooks(channel_rate_limiter=limiter))
     (ann,) = await add(channel, "ann")
     await channel.close()
 
     await channel.broadcast("news", {})
     await channel.broadcast_to("news", {}, "ann")
-    await channel.broadcast_from("news", {}, "bob")
+    await channel.broadcast_from("ACKNOWLEDGE", {}, "bob")
 
     assert await ann.heard() == []
     assert collector.of("message_broadcast") == []
+    assert limiter.keys == []
 
 
 async def test_a_loop_of_broadcasts_lets_others_run(channel, add):
@@ -791,7 +810,9 @@ async def test_presence_and_system_messages_are_not_limited(make, client):
     assert len(await ann.heard()) == 5
 
 
-async def test_nothing_is_sent_if_the_channel_ends_while_the_limiter_waits(make, add):
+async def test_nothing_is_sent_if_the_channel_ends_while_the_limiter_waits(
+    make, add, collector
+):
     class Closing(Limiter):
         async def allow(self, key):
             await channel.close()
@@ -803,6 +824,7 @@ async def test_nothing_is_sent_if_the_channel_ends_while_the_limiter_waits(make,
     await channel.broadcast("news", {})
 
     assert await ann.heard() == []
+    assert collector.of("message_broadcast") == []
 
 
 async def test_other_hooks_do_not_limit(make, add, log):
@@ -864,9 +886,7 @@ async def test_a_declined_join_is_told_the_code_and_the_message(channel, client)
     assert event.payload == {"code": 403, "message": "members only"}
 
 
-async def test_a_connection_that_ended_gets_no_answer_and_costs_nothing(
-    channel, client, settle, flying_time
-):
+async def test_a_connection_that_ended_gets_no_answer_and_costs_nothing(channel, client, flying_time):
     ann = client("ann")
     await ann.transport.close()
 

@@ -184,13 +184,22 @@ def test_what_start_up_made_is_kept_from_the_garbage_collector(chat):
     assert gc.get_freeze_count() > 1000
 
 
-def test_the_log_level_is_the_one_asked_for(chat, monkeypatch):
+@pytest.mark.parametrize(
+    ("arguments", "level"),
+    [
+        (["serve", "chat:pond"], "INFO"),
+        (["serve", "chat:pond", "--log-level", "error"], "ERROR"),
+        (["demo"], "WARNING"),
+        (["demo", "--log-level", "debug"], "DEBUG"),
+    ],
+)
+def test_the_log_has_the_level_asked_for(chat, monkeypatch, arguments, level):
     asked = {}
     monkeypatch.setattr("logging.basicConfig", lambda **options: asked.update(options))
 
-    serve("chat:pond", "--log-level", "error")
+    main([*arguments, "--adapter", "record"])
 
-    assert asked["level"] == "ERROR"
+    assert asked["level"] == level
 
 
 def test_uvloop_runs_the_loop_if_it_is_installed(chat, monkeypatch):

@@ -11,7 +11,8 @@ from pondsocket.hooks import Hooks
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
 from pondsocket.transports import SSEServerTransport
-from pondsocket.types import Event, IncomingConnection
+from pondsocket.types import Event, IncomingConnection, LeaveReason
+from tests.unit.doubles import PlainTransport, settle
 
 
 class Performer:
@@ -225,7 +226,7 @@ async def test_a_user_is_connected_once(connections, client):
     assert await other.heard() == []
 
 
-async def test_registering_twice_does_not_disturb_the_connection(make, client, settle):
+async def test_registering_twice_does_not_disturb_the_connection(make, client):
     connections = make(outbound_max_messages=100)
     ann = client("ann")
     ann.transport._max_frames = 1
@@ -273,10 +274,8 @@ async def test_without_a_limit_it_is_never_full(make, client):
     assert not connections.is_full
 
 
-async def test_a_transport_begins_to_read_once_it_is_greeted(
-    connections, plain, settle
-):
-    class Reading(plain):
+async def test_a_transport_begins_to_read_once_it_is_greeted(connections):
+    class Reading(PlainTransport):
         async def handle_messages(self):
             started.append(connections.find_user("ann") is not None)
 
@@ -287,10 +286,8 @@ async def test_a_transport_begins_to_read_once_it_is_greeted(
     assert started == [True]
 
 
-async def test_a_transport_that_fails_to_read_is_not_connected(
-    connections, plain, hooks, log
-):
-    class Broken(plain):
+async def test_a_transport_that_fails_to_read_is_not_connected(connections, hooks, log):
+    class Broken(PlainTransport):
         async def handle_messages(self):
             raise OSError("no socket")
 
@@ -303,7 +300,7 @@ async def test_a_transport_that_fails_to_read_is_not_connected(
     assert len(log.entries) == 1
 
 
-async def test_who_registers_can_be_cancelled(connections, client, hooks, settle):
+async def test_who_registers_can_be_cancelled(connections, client, hooks):
     async def hang(transport):
         await asyncio.Event().wait()
 
@@ -340,9 +337,9 @@ async def test_a_transport_that_closed_before_is_not_connected(
 
 @pytest.mark.parametrize("kind", ["plain", "ours"])
 async def test_the_clients_messages_are_performed_in_order(
-    connections, perform, plain, client, settle, kind
+    connections, perform, client, kind
 ):
-    transport = plain("ann") if kind == "plain" else client("ann").transport
+    transport = PlainTransport("ann") if kind == "plain" else client("ann").transport
     await connections.register(transport, None)
 
     for name in ("a", "b", "c"):
@@ -355,8 +352,8 @@ async def test_the_clients_messages_are_performed_in_order(
     assert perform.messages == [("ann", "a"), ("ann", "b"), ("ann", "c")]
 
 
-async def test_a_users_own_transport_gets_lanes(connections, perform, plain, settle):
-    transport = plain("ann")
+async def test_a_users_own_transport_gets_lanes(connections, perform):
+    transport = PlainTransport("ann")
     await connections.register(transport, None)
     perform.gate.clear()
 
@@ -372,26 +369,45 @@ async def test_a_users_own_transport_gets_lanes(connections, perform, plain, set
     assert perform.names.index("a") < perform.names.index("b")
 
 
-async def test_a_users_own_transport_gets_limits(make, perform, plain, settle):
+@pytest.mark.parametrize("kind", ["plain", "ours"])
+async def test_the_clients_messages_are_held_against_the_limits(
+    make, perform, client, kind, collector
+):
     connections = make(max_event_name_length=4)
-    transport = plain("ann")
+    transport = PlainTransport("ann") if kind == "plain" else client("ann").transport
     await connections.register(transport, None)
 
-    await transport.handler(message("shout"), transport)
+    if kind == "plain":
+        await transport.handler(message("shout"), transport)
+    else:
+        await transport.push_inbound(message("shout"))
     await settle()
 
     assert perform.messages == []
-    assert [event.event for event in transport.sent] == [
-        "CONNECTION", "INVALID_MESSAGE"
-    ]  # fmt: skip
-    assert transport.sent[1].payload == {"error": "event: at most 4 bytes, got 5"}
+    sent = transport.sent if kind == "plain" else await transport.drain_outbox()
+    assert [event.event for event in sent] == ["CONNECTION", "INVALID_MESSAGE"]
+    assert sent[1].payload == {"error": "event: at most 4 bytes, got 5"}
+    assert collector.of("count") == [["malformed", 1]]
+
+
+async def test_an_answer_to_a_malformed_message_waits_its_turn(connections, client):
+    ann = client("ann")
+    ann.transport._max_frames = 1
+    await connections.register(ann.transport, None)
+    connections.find_user("ann").send(message("first"))
+
+    ann.transport.receive("nonsense")
+    await settle()
+    heard = [(await ann.transport.receive_sent()).event for _ in range(3)]
+
+    assert heard == ["CONNECTION", "first", "INVALID_MESSAGE"]
 
 
 async def test_a_users_own_transport_is_closed_when_it_floods(
-    make, perform, plain, settle, monkeypatch
+    make, perform, monkeypatch
 ):
     connections = make(max_messages_per_second=1, flood_tolerance=0.5)
-    transport = plain("ann")
+    transport = PlainTransport("ann")
     now = [100.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     await connections.register(transport, None)
@@ -440,7 +456,7 @@ async def test_hooks_that_raise_break_nothing(
 
 
 async def test_a_hook_that_hangs_is_cut_off(
-    connections, hooks, client, flying_time, perform, settle
+    connections, hooks, client, flying_time, perform
 ):
     async def hang(transport):
         await asyncio.Event().wait()
@@ -486,8 +502,8 @@ async def test_without_hooks_and_collector_it_works_the_same(perform, client):
 # Out
 
 
-async def test_closing_sends_what_is_pending_first(connections, plain):
-    transport = plain("ann")
+async def test_closing_sends_what_is_pending_first(connections):
+    transport = PlainTransport("ann")
     await connections.register(transport, None)
     session = connections.find_user("ann")
     session.send(message("last"))
@@ -500,9 +516,9 @@ async def test_closing_sends_what_is_pending_first(connections, plain):
 
 
 async def test_a_transport_that_does_not_tell_of_its_end_is_forgotten_too(
-    connections, plain, hooks, log
+    connections, hooks, log
 ):
-    class Silent(plain):
+    class Silent(PlainTransport):
         def on_close(self, callback):
             pass
 
@@ -538,6 +554,41 @@ async def test_a_transport_that_is_not_registered_may_close(connections, client)
     await connections._on_close(other.transport)
 
     assert len(connections) == 1
+
+
+class Room:
+    """A channel that notes who is removed from it."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def flush(self):
+        self.log("flush")()
+
+    def remove(self, user_id, reason):
+        self.log("remove")(user_id, reason)
+        return self
+
+    async def finish(self):
+        self.log("finish")()
+
+
+@pytest.mark.parametrize("how", ["close", "peer_gone"])
+async def test_a_connection_that_ends_leaves_its_channels(
+    connections, client, hooks, log, how
+):
+    hooks.on_disconnect = log("disconnected")
+    ann = client("ann")
+    await connections.register(ann.transport, None)
+    connections.find_user("ann").channels["/chat/1"] = Room(log)
+
+    await getattr(ann.transport, how)()
+
+    assert log.entries == [
+        ("remove", "ann", LeaveReason.CONNECTION_CLOSED),
+        ("finish",),
+        ("disconnected", ann.transport),
+    ]
 
 
 # Draining
@@ -606,9 +657,9 @@ async def test_handlers_that_take_longer_than_the_grace_period_are_cancelled(
 
 
 async def test_draining_sends_what_a_slow_client_takes_in_time(
-    connections, plain, flying_time
+    connections, flying_time
 ):
-    class Slow(plain):
+    class Slow(PlainTransport):
         async def send_event(self, event):
             await asyncio.sleep(1.0)
             await super().send_event(event)
@@ -620,6 +671,39 @@ async def test_draining_sends_what_a_slow_client_takes_in_time(
     await connections.drain(8.0)
 
     assert [event.event for event in transport.sent] == ["CONNECTION", "last"]
+
+
+async def test_without_grace_nothing_is_waited_for(
+    connections, client, perform, flying_time
+):
+    stuck, ann = PlainTransport("stuck"), client("ann")
+    stuck.gate.clear()
+    await connections.register(stuck, None)
+    await connections.register(ann.transport, None)
+    perform.gate.clear()
+    await ann.say("slow")
+    began = flying_time()
+
+    await connections.drain(0)
+
+    assert flying_time() - began < 0.5
+    assert len(connections) == 0
+
+
+async def test_draining_forgets_a_transport_that_does_not_tell_of_its_end(
+    connections, hooks, log
+):
+    class Silent(PlainTransport):
+        def on_close(self, callback):
+            pass
+
+    hooks.on_disconnect = log("disconnected")
+    await connections.register(Silent("ann"), None)
+
+    await connections.drain(0)
+
+    assert len(connections) == 0
+    assert len(log.entries) == 1
 
 
 async def test_draining_again_does_nothing(connections, client, hooks, log):
@@ -649,7 +733,20 @@ async def test_closing_everything_gives_handlers_a_second(
     assert connections.is_draining
 
 
-async def test_a_handler_can_drain_the_connection_that_it_serves(make, client, settle):
+async def test_closing_everything_that_is_idle_takes_no_time(
+    connections, client, flying_time
+):
+    for user_id in ("a", "b", "c"):
+        await connections.register(client(user_id).transport, None)
+    began = flying_time()
+
+    await connections.close_all()
+
+    assert flying_time() - began < 0.5
+    assert len(connections) == 0
+
+
+async def test_a_handler_can_drain_the_connection_that_it_serves(make, client):
     async def perform(session, event):
         await connections.drain(0)
         done.append(event.event)

@@ -489,7 +489,7 @@ async def test_a_presence_can_be_transformed_too(lobby, enter):
     assert await ann.heard() == [("PRESENCE", "JOIN", {"hidden": True})]
 
 
-async def test_a_blocked_delivery_reaches_the_others(lobby, enter):
+async def test_a_blocked_delivery_reaches_the_others(lobby, enter, collector):
     async def block(context):
         if context.user.id == "ann":
             context.block()
@@ -501,6 +501,7 @@ async def test_a_blocked_delivery_reaches_the_others(lobby, enter):
 
     assert await ann.heard() == []
     assert await bob.heard() == [("BROADCAST", "news", {})]
+    assert collector.of("count") == []
 
 
 async def test_what_is_unblocked_is_delivered_after_all(lobby, enter):
@@ -576,7 +577,7 @@ async def test_a_transform_that_cannot_travel_blocks_the_delivery(
 
 
 async def test_what_is_sent_after_an_intercepted_message_does_not_overtake_it(
-    lobby, enter, settle
+    lobby, enter
 ):
     gate = asyncio.Event()
 

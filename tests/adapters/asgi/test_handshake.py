@@ -276,6 +276,24 @@ async def test_a_host_that_cancels_the_call_leaves_nothing_behind(chat):
     assert await nobody_is_left(chat)
 
 
+async def test_messages_share_a_frame_only_for_who_asks(chat, message):
+    session = await chat.driver.connect_websocket(
+        "/socket", query={"pond.frames": "batch"}
+    )
+    await session.receive_json()
+    await session.send_text(message("JOIN_CHANNEL"))
+    await session.receive_json()
+    channel = await chat.lobby.get_channel("/chat/1")
+
+    for number in range(3):
+        await channel.broadcast("news", {"n": number})
+    frame = await session.receive_message()
+
+    lines = [json.loads(line) for line in frame["text"].split("\n")]
+    assert [line["payload"]["n"] for line in lines] == [0, 1, 2]
+    await session.disconnect()
+
+
 async def test_the_protocol_version_is_told_to_who_asks(chat):
     session = await chat.driver.connect_websocket(
         "/socket", query_string=b"pond.protocol=1"

@@ -67,7 +67,7 @@ async def test_a_queue_at_its_mark_in_bytes_takes_nothing():
 
 
 async def test_an_empty_queue_takes_what_is_above_its_mark():
-    queued = make(max_frames=1, max_bytes=1)
+    queued = make(max_frames=0, max_bytes=0)
 
     assert queued.try_send([frame(0), frame(1)])
 
@@ -129,7 +129,9 @@ async def test_a_refusal_that_nobody_waits_for_is_no_error():
 
 
 async def test_bytes_that_were_taken_make_room():
-    queued = make(max_bytes=frame().size)
+    queued = make(max_bytes=2 * frame().size)
+    queued.try_send([frame()])
+
     for _ in range(10):
         assert queued.try_send([frame()])
         await queued._next()
