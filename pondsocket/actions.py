@@ -100,7 +100,7 @@ class Actions:
             return
         lobby, route = found
         channel = lobby.open(name)
-        session.joining += 1
+        session.joining |= {name}
         try:
             async with channel.held():
                 context = JoinContext(
@@ -111,7 +111,7 @@ class Actions:
                 )
                 await self._run_join(session, lobby.join, context)
         finally:
-            session.joining -= 1
+            session.joining -= {name}
 
     def _refusal(self, session: Session, name: str) -> tuple[int, str] | None:
         options = self._options
@@ -121,7 +121,9 @@ class Actions:
         if min(name) < FIRST_PRINTABLE:
             return 400, "channelName holds a control character"
         limit = options.max_channels_per_connection
-        if limit and len(session.channels) + session.joining >= limit:
+        # an accepted join may still be in progress: it counts once
+        joining = sum(other not in session.channels for other in session.joining)
+        if limit and len(session.channels) + joining >= limit:
             return 429, f"at most {limit} channels for a connection"
         return None
 

@@ -338,16 +338,22 @@ class Channel:
             BadRequest: If the payload cannot be encoded or the event's name is taken.
         """
         check_event_name(event, self.name)
-        answer = self._system(event, payload, request_id)
-        self._local.send(answer, (self._membership.session_of(transport),))
+        self._answer(transport, self._system(event, payload, request_id))
 
     async def decline(
         self, transport: Transport, request_id: str, code: int, message: str
     ) -> None:
         """Refuse a join."""
         payload = {"code": code, "message": message}
-        answer = self._system(SystemEvents.UNAUTHORIZED, payload, request_id)
-        self._local.send(answer, (self._membership.session_of(transport),))
+        self._answer(
+            transport, self._system(SystemEvents.UNAUTHORIZED, payload, request_id)
+        )
+
+    def _answer(self, transport: Transport, answer: Event) -> None:
+        session = self._membership.session_of(transport)
+        self._local.send(answer, (session,))
+        if self.name not in session.channels:  # what it gets next does not pass by here
+            self.flush()
 
     def send_frame(self, session: Session, frame: Frame) -> None:
         """Queue a frame for one connection, behind what the channel sent before."""

@@ -14,6 +14,7 @@ import errno
 import gc
 import importlib
 import logging
+import math
 import os
 import signal
 import socket
@@ -40,6 +41,8 @@ _EXTRAS = {  # adapter of this distribution -> the libraries of its extra
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 _ADDRESS_ERRORS = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.EACCES})
+
+_HIGHEST_PORT = 65_535
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -153,16 +156,18 @@ def _add_shared(parser: argparse.ArgumentParser, *, log_level: str) -> None:
 
 
 def _to_port(text: str) -> int:
-    port = int(text)  # argparse turns a ValueError into a usage error
-    if not 0 <= port <= 65_535:  # noqa: PLR2004 - the highest TCP port
-        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {port}")
-    return port
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"expected 0 to {_HIGHEST_PORT}, got {text!r}")
+    return int(text)
 
 
 def _to_seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected seconds from 0 up, got {text}")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds from 0 up, got {text!r}")
     return seconds
 
 

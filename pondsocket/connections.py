@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pondsocket.base_transport import BaseTransport
 from pondsocket.contexts.connection import ConnectionContext
@@ -160,16 +161,18 @@ class Connections:
     async def _on_close(self, transport: Transport) -> None:
         session = self.session_of(transport)
         if session is not None:  # whoever closes may be cancelled
-            await asyncio.shield(self._forget(session))
+            await asyncio.shield(self._forget(session, asyncio.current_task()))
 
-    async def _forget(self, session: Session) -> None:
+    async def _forget(
+        self, session: Session, caller: asyncio.Task[Any] | None = None
+    ) -> None:
         """End a session once, whoever noticed first."""
         if self._by_user.get(session.id) is not session:
             return
         del self._by_user[session.id]
         self._by_connection.pop(session.connection_id, None)
         opened = self._opened.pop(session.id)
-        await session.end()
+        await session.end(caller)
         if self._telemetry.measuring:
             duration = time.monotonic() - opened
             self._telemetry.connection_closed(session.id, duration)

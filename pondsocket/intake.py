@@ -166,11 +166,13 @@ class Intake:
 
     def _decode_for_answer(self, data: str | bytes) -> Event | None:
         try:
-            events = self._codec.decode(data)
+            event = next(iter(self._codec.decode(data)), None)
+            if event is not None:
+                check_limits(event, self._limits)
         except ValidationError as error:
             self._reject(error)
             return None
-        return events[0] if events else None
+        return event
 
 
 def _size(data: str | bytes, limit: int) -> int:

@@ -6,6 +6,7 @@ node cannot be announced again.
 """
 
 import asyncio
+import copy
 from collections.abc import Callable
 
 from pondsocket.changes import (
@@ -117,9 +118,7 @@ class LocalChannel:
         """
         assigns = self.roster.get(user_id).assigns
         presence = self.presence.find(user_id)
-        return User(
-            user_id, dict(assigns), None if presence is None else dict(presence)
-        )
+        return User(user_id, dict(assigns), copy.deepcopy(presence))
 
     # What members see.
 

@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from pondsocket.callbacks import attempt_within, is_contained
 from pondsocket.errors import truncate_reason
@@ -108,7 +108,7 @@ class Session:
         self.codec: Codec = getattr(transport, "codec", JSON_CODEC)
         self.channels: dict[str, JoinedChannel] = {}
         self.intake: Intake | None = None
-        self.joining: int = 0
+        self.joining: frozenset[str] = frozenset()  # channel names
         self.is_ended: bool = False
         self._options = options
         self._telemetry = telemetry
@@ -149,7 +149,9 @@ class Session:
         if self._sink is not None and self._writer is None and not self.is_ended:
             try:
                 taken = self._sink.try_send(frames)
-            except Exception as error:  # noqa: BLE001 - _fail() logs it
+            except BaseException as error:  # _fail() logs it
+                if not is_contained(error):
+                    raise
                 self._telemetry.count("outbound_dropped", len(frames))
                 self._fail(error)
                 return
@@ -358,15 +360,15 @@ class Session:
             logger.warning("closing %r failed", self.id, exc_info=error)
         await self.end()
 
-    async def end(self) -> None:
+    async def end(self, caller: asyncio.Task[Any] | None = None) -> None:
         """Leave all channels and run their leave handlers; called when it closed.
 
         Idempotent. All callers wait for the same work (but not the work for itself),
-        which goes on when a caller is cancelled.
+        which goes on when one is cancelled. ``caller``: whose task waits for this one.
         """
         self.is_ended = True
         self._drop_outbox()
-        current = asyncio.current_task()
+        current = caller or asyncio.current_task()
         if self._ending is None:
             if self.intake is not None:
                 self.intake.close()

@@ -38,6 +38,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 Fields: TypeAlias = Sequence[tuple[bytes, bytes]]
 
 _CONNECTION_ID = "x-connection-id"
+_LENGTH_DIGITS = 19  # of a content-length that are read; int() refuses thousands
 _ALLOW: Fields = [(b"allow", b"GET, POST, DELETE, OPTIONS")]
 _PREFLIGHT: Fields = [
     (b"access-control-allow-methods", b"GET, POST, DELETE"),
@@ -209,5 +210,5 @@ def _accepts_event_stream(headers: Headers) -> bool:
 
 
 def _declared_length(headers: Headers) -> int:
-    declared = headers.get("content-length", "")
+    declared = headers.get("content-length", "")[:_LENGTH_DIGITS]
     return int(declared) if declared.isdecimal() else 0

@@ -159,15 +159,17 @@ class ASGIWebSocketTransport(BaseTransport):
             if not reading.expired():
                 raise
         finally:
-            self._reading = None
             await self.peer_gone()
 
     async def _read(self) -> None:
-        while not self._is_over:
-            self.receive(await self._websocket.receive())
-            if len(self.intake) > _BACKLOG:
-                # a host with messages at hand never waits: let handlers have a turn
-                await asyncio.sleep(0)
+        try:
+            while not self._is_over:
+                self.receive(await self._websocket.receive())
+                if len(self.intake) > _BACKLOG:
+                    # a host with messages at hand never waits: let handlers have a turn
+                    await asyncio.sleep(0)
+        finally:
+            self._reading = None  # once it has ended it cannot be moved
 
     def _stop_reading(self) -> None:
         self._is_over = True

@@ -89,7 +89,7 @@ class Numbers(NoopMetrics):
         """Turn what was counted since the last tick into ``rates``; start over."""
         elapsed = max(now - self._last_tick, 1e-3)
         window = self._window
-        self.rates: Rates = Rates(
+        self.rates = Rates(
             received=window.received / elapsed,
             delivered=window.delivered / elapsed,
             outbox=window.outbox,

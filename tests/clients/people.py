@@ -18,19 +18,19 @@ Payload: TypeAlias = dict[str, Any]
 SECONDS = 8
 
 
-def kinds(*each: str) -> Any:
+def of_kinds(*each: str) -> Any:
     """Return one parameter of a test, marked with what its clients need."""
     marks = () if set(each) == {"python"} else pytest.mark.npm
     return pytest.param(each, id="-".join(each), marks=marks)
 
 
-PERSONS = [kinds("python"), kinds("javascript"), kinds("sse")]
+PERSONS = [of_kinds("python"), of_kinds("javascript"), of_kinds("sse")]
 COUPLES = [
-    kinds("python", "python"),
-    kinds("javascript", "javascript"),
-    kinds("python", "javascript"),
-    kinds("sse", "python"),
-    kinds("sse", "sse"),
+    of_kinds("python", "python"),
+    of_kinds("javascript", "javascript"),
+    of_kinds("python", "javascript"),
+    of_kinds("sse", "python"),
+    of_kinds("sse", "sse"),
 ]
 
 

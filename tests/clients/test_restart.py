@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.clients.people import COUPLES, PERSONS
+from tests.clients.people import COUPLES, of_kinds
 from tests.clients.servers import CommandLineServer, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -45,7 +45,7 @@ async def test_who_lost_the_server_finds_back_to_the_room_and_the_others(
         each.notes.unread("error")  # some clients call the loss an error
 
 
-@pytest.mark.parametrize("kinds", PERSONS[1:2])  # who tries more than once
+@pytest.mark.parametrize("kinds", [of_kinds("javascript")])  # who tries more than once
 async def test_pondsocket_serve_is_found_again_on_its_port(
     kinds, tmp_path, open_person, channel
 ):
@@ -63,7 +63,7 @@ async def test_pondsocket_serve_is_found_again_on_its_port(
         ann.notes.unread("error")  # there was nobody when it called too early
 
 
-@pytest.mark.parametrize("kinds", PERSONS[:2])
+@pytest.mark.parametrize("kinds", [of_kinds("python"), of_kinds("javascript")])
 async def test_pondsocket_serve_ends_at_once_when_asked_and_its_clients_notice(
     kinds, tmp_path, open_person, channel
 ):

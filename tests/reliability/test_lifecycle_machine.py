@@ -14,21 +14,14 @@ import logging
 import os
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    RuleBasedStateMachine,
-    consumes,
-    initialize,
-    multiple,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from pondsocket import (
     Channel,
@@ -44,6 +37,7 @@ from tests.reliability.clients import (
     Member,
     WebSocketClient,
     eventually,
+    hang_up_all,
 )
 from tests.reliability.hosts import WEBSOCKETS, serving
 
@@ -57,10 +51,13 @@ EXAMPLES = int(os.environ.get("POND_LIFECYCLE_EXAMPLES", "20"))
 STEPS = 15
 PATIENCE = 5.0  # seconds until a quiet moment must have come
 BIG = "x" * 20_000
+IDLE = ("pond-listen-",)  # tasks of ours that live as long as their connection
 HOST_NOISE = "ASGI callable returned without completing handshake."
 
 KINDS = st.sampled_from([WebSocketClient, EventStreamClient])
 ROOMS = st.sampled_from(["/room/a", "/room/b"])
+CLIENTS = st.integers(0, 5)  # the so manieth of those there are, or one more
+SUDDEN_WAYS_OUT = st.sampled_from(["hang up", "reset"])
 WAYS_OUT = st.sampled_from(["hang up", "reset", "say goodbye"])
 
 
@@ -159,7 +156,9 @@ class Rooms:
     """What the server should hold: by client the rooms it is in, and is seen in."""
 
     def __init__(self) -> None:
-        self.of: dict[str, dict[str, bool]] = {}  # user -> room -> is its presence shown
+        self.of: dict[
+            str, dict[str, bool]
+        ] = {}  # user -> room -> is its presence shown
 
     def members(self, room: str) -> set[str]:
         return {user for user, rooms in self.of.items() if room in rooms}
@@ -167,28 +166,92 @@ class Rooms:
     def presences(self, room: str) -> set[str]:
         return {user for user, rooms in self.of.items() if rooms.get(room)}
 
+    def empty(self, room: str) -> None:
+        for rooms in self.of.values():
+            rooms.pop(room, None)
+
     def names(self) -> set[str]:
         return {room for rooms in self.of.values() for room in rooms}
+
+
+async def go(client: Member, way: str) -> None:
+    """Let a client go away."""
+    match way:
+        case "hang up":
+            client.hang_up()
+        case "reset":
+            client.reset()
+        case "say goodbye" if isinstance(client, EventStreamClient):
+            assert await client.delete() in {204, 404}
+        case "say goodbye" if isinstance(client, WebSocketClient):
+            client.close()
+
+
+async def broadcast(channel: Channel | None, count: int) -> None:
+    for number in range(count if channel is not None else 0):
+        await channel.broadcast("news", {"n": number, "padding": BIG})
+
+
+def held_by(channel: Channel) -> tuple[set[str], set[str]]:
+    """Return who is in a channel and who is shown to be."""
+    local = channel._local
+    members = {member.user_id for member in local.roster.members()}
+    return members, set(local.presence.all())
+
+
+def task_names() -> list[str]:
+    names = (task.get_name() for task in asyncio.all_tasks())
+    return sorted(name for name in names if name.startswith("pond-"))
+
+
+class Complaints(logging.Handler):
+    """Collects what must not happen: warnings, and errors that nobody planned."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        is_planned = isinstance(error, PlannedError)
+        if not is_planned and record.getMessage() != HOST_NOISE:
+            self.texts.append(f"{record.name}: {record.getMessage()} ({error!r})")
+
+    def note(self, message: Warning | str, category: type[Warning], *_: Any) -> None:
+        self.texts.append(f"{category.__name__}: {message}")
+
+    def note_lost(self, _: object, context: dict[str, Any]) -> None:
+        """Be the event loop's exception handler."""
+        self.texts.append(f"{context['message']}: {context.get('exception')!r}")
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        root = logging.getLogger()
+        root.addHandler(self)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.filterwarnings("ignore", message="remove second argument")
+            warnings.showwarning = self.note
+            try:
+                yield
+            finally:
+                root.removeHandler(self)
 
 
 class LifecycleMachine(RuleBasedStateMachine):
     """Clients that come and go in every way, and a server that sends them away."""
 
-    clients: Bundle[Member] = Bundle("clients")
-
     def __init__(self) -> None:
         super().__init__()
         self._gate_count = 0
+        self._clients: list[Member] = []
         self.expected = Rooms()
-        self.complaints: list[str] = []
-        self._scope = AsyncExitStack()
-        self._watching = watch(self.complaints)
-        self._watching.__enter__()
+        self.complaints = Complaints()
+        self._collecting = ExitStack()
+        self._collecting.enter_context(self.complaints.collect())
+        self._serving = AsyncExitStack()
         self._runner = asyncio.Runner()
-        self._runner.get_loop().set_exception_handler(self._complain)
-
-    def _complain(self, _: object, context: dict[str, Any]) -> None:
-        self.complaints.append(f"{context['message']}: {context.get('exception')!r}")
+        self._runner.get_loop().set_exception_handler(self.complaints.note_lost)
 
     def _run(self, step: Coroutine[Any, Any, Any]) -> Any:
         """Take a step, then wait for a quiet moment."""
@@ -204,7 +267,7 @@ class LifecycleMachine(RuleBasedStateMachine):
     def serve(self, ws: str) -> None:
         async def start() -> None:
             self.application = Application()
-            self.port = await self._scope.enter_async_context(
+            self.port = await self._serving.enter_async_context(
                 serving(self.application.pond, ws, ws_ping_interval=None)
             )
 
@@ -217,7 +280,7 @@ class LifecycleMachine(RuleBasedStateMachine):
             await eventually(lambda: not self._differences(), PATIENCE)
         except TimeoutError:
             raise AssertionError("\n".join(self._differences())) from None
-        assert not self.complaints
+        assert not self.complaints.texts
 
     def _differences(self) -> list[str]:
         """Say where the server's tables differ from what the sockets are."""
@@ -238,7 +301,9 @@ class LifecycleMachine(RuleBasedStateMachine):
             "members by sessions": {u: set(r) for u, r in self.expected.of.items()},
             "waiting": (0, 0),
             "busy": [],
-            "left": Counter((u, r) for u, rooms in self.expected.of.items() for r in rooms),
+            "left": Counter(
+                (u, r) for u, rooms in self.expected.of.items() for r in rooms
+            ),
             "left twice": Counter(),
         }
         for room in self.expected.names():
@@ -253,14 +318,9 @@ class LifecycleMachine(RuleBasedStateMachine):
 
     # Getting in.
 
-    @rule(target=clients, kind=KINDS)
-    def connect(self, kind: type[Member]) -> Member:
-        async def step() -> Member:
-            client = await kind.open(self.port)
-            self.expected.of[client.user_id] = {}
-            return client
-
-        return self._run(step())
+    @rule(kind=KINDS)
+    def connect(self, kind: type[Member]) -> None:
+        self._run(self._open(kind))
 
     @rule(kind=KINDS, then=st.sampled_from(["decline", "fail"]))
     def connect_in_vain(self, kind: type[Member], then: str) -> None:
@@ -280,7 +340,7 @@ class LifecycleMachine(RuleBasedStateMachine):
 
         self._run(step())
 
-    @rule(kind=KINDS, way=st.sampled_from(["hang up", "reset"]), is_noticed=st.booleans())
+    @rule(kind=KINDS, way=SUDDEN_WAYS_OUT, is_noticed=st.booleans())
     def vanish_during_the_connection_handler(
         self, kind: type[Member], way: str, is_noticed: bool
     ) -> None:
@@ -296,7 +356,7 @@ class LifecycleMachine(RuleBasedStateMachine):
 
         self._run(step())
 
-    @rule(kind=KINDS, way=st.sampled_from(["hang up", "reset"]))
+    @rule(kind=KINDS, way=SUDDEN_WAYS_OUT)
     def vanish_right_after_the_handshake(self, kind: type[Member], way: str) -> None:
         async def step() -> None:
             client = await kind.dial(self.port)
@@ -309,13 +369,14 @@ class LifecycleMachine(RuleBasedStateMachine):
     # Rooms.
 
     @rule(
-        client=clients,
+        who=CLIENTS,
         room=ROOMS,
         then=st.sampled_from(["accept", "accept", "decline", "fail", "nothing"]),
         is_tracked=st.booleans(),
     )
-    def join(self, client: Member, room: str, then: str, is_tracked: bool) -> None:
+    def join(self, who: int, room: str, then: str, is_tracked: bool) -> None:
         async def step() -> None:
+            client = await self._pick(who)
             rooms = self.expected.of[client.user_id]
             params = {"then": then} | ({"track": True} if is_tracked else {})
             answer = await client.join(room, **params)
@@ -327,9 +388,10 @@ class LifecycleMachine(RuleBasedStateMachine):
 
         self._run(step())
 
-    @rule(client=clients, room=ROOMS)
-    def leave(self, client: Member, room: str) -> None:
+    @rule(who=CLIENTS, room=ROOMS)
+    def leave(self, who: int, room: str) -> None:
         async def step() -> None:
+            client = await self._pick(who, room)
             if self.expected.of[client.user_id].pop(room, None) is not None:
                 assert (await client.leave(room))["event"] == "EXIT_ACKNOWLEDGE"
             else:
@@ -337,9 +399,10 @@ class LifecycleMachine(RuleBasedStateMachine):
 
         self._run(step())
 
-    @rule(client=clients, room=ROOMS)
-    def join_leave_and_join_without_waiting(self, client: Member, room: str) -> None:
+    @rule(who=CLIENTS, room=ROOMS)
+    def join_leave_and_join_without_waiting(self, who: int, room: str) -> None:
         async def step() -> None:
+            client = await self._pick(who)
             await client.tell("JOIN_CHANNEL", room)
             await client.tell("LEAVE_CHANNEL", room)
             answer = await client.join(room)
@@ -348,24 +411,29 @@ class LifecycleMachine(RuleBasedStateMachine):
 
         self._run(step())
 
-    @rule(client=clients, room=ROOMS, event=st.sampled_from(["echo", "fail", "what"]))
-    def speak(self, client: Member, room: str, event: str) -> None:
+    @rule(who=CLIENTS, room=ROOMS, event=st.sampled_from(["echo", "fail", "what"]))
+    def speak(self, who: int, room: str, event: str) -> None:
         async def step() -> None:
+            client = await self._pick(who, room)
             if room in self.expected.of[client.user_id]:
                 answer = await client.ask("BROADCAST", room, event)
-                assert answer["event"] == {
-                    "echo": "echoed",
-                    "fail": "INTERNAL_ERROR",
-                    "what": "HANDLER_NOT_FOUND",
-                }[event]
+                assert (
+                    answer["event"]
+                    == {
+                        "echo": "echoed",
+                        "fail": "INTERNAL_ERROR",
+                        "what": "HANDLER_NOT_FOUND",
+                    }[event]
+                )
             else:
                 await client.tell("BROADCAST", room, event)
 
         self._run(step())
 
-    @rule(client=clients)
-    def say_nonsense(self, client: Member) -> None:
+    @rule(who=CLIENTS)
+    def say_nonsense(self, who: int) -> None:
         async def step() -> None:
+            client = await self._pick(who)
             before = len(client.named("INVALID_MESSAGE"))
             await client.send(b"{")
             await client.until(lambda: len(client.named("INVALID_MESSAGE")) > before)
@@ -374,82 +442,80 @@ class LifecycleMachine(RuleBasedStateMachine):
 
     # Getting out, amid all sorts of things.
 
-    @rule(client=consumes(clients), way=WAYS_OUT)
-    def go_away(self, client: Member, way: str) -> None:
+    @rule(who=CLIENTS, room=ROOMS, way=WAYS_OUT)
+    def go_away(self, who: int, room: str, way: str) -> None:
         async def step() -> None:
+            client = await self._pick(who, room)
             self._forget(client)
             await go(client, way)
 
         self._run(step())
 
     @rule(
-        client=consumes(clients),
+        who=CLIENTS,
         room=ROOMS,
         stage=st.sampled_from(["gate before", "gate after"]),
         way=WAYS_OUT,
+        is_noticed=st.booleans(),
     )
     def vanish_amid_a_join(
-        self, client: Member, room: str, stage: str, way: str
+        self, who: int, room: str, stage: str, way: str, is_noticed: bool
     ) -> None:
         async def step() -> None:
-            is_member = room in self.expected.of[client.user_id]
+            client = await self._pick(who)
             gate = self._new_gate()
             await client.tell("JOIN_CHANNEL", room, **{stage: gate, "track": True})
-            if not is_member:
+            if room not in self.expected.of[client.user_id]:
                 await self.application.gates.until_someone_waits_at(gate)
-            self._forget(client)
-            await go(client, way)
-            self.application.gates.open(gate)
-
-        self._run(step())
-
-    @rule(client=consumes(clients), room=ROOMS, way=WAYS_OUT, is_noticed=st.booleans())
-    def vanish_amid_a_message(
-        self, client: Member, room: str, way: str, is_noticed: bool
-    ) -> None:
-        async def step() -> None:
-            is_member = room in self.expected.of[client.user_id]
-            gate = self._new_gate()
-            await client.tell("BROADCAST", room, "hold", gate=gate)
-            await client.tell("BROADCAST", room, "echo")
-            if is_member:
-                await self.application.gates.until_someone_waits_at(gate)
-            user = client.user_id
             self._forget(client)
             await go(client, way)
             if is_noticed:
-                await eventually(lambda: user not in self._connected(), PATIENCE)
+                await self._until_noticed(client)
             self.application.gates.open(gate)
 
         self._run(step())
 
-    @rule(client=consumes(clients), room=ROOMS, way=WAYS_OUT, count=st.integers(1, 200))
-    def vanish_amid_broadcasts(
-        self, client: Member, room: str, way: str, count: int
+    @rule(who=CLIENTS, room=ROOMS, way=WAYS_OUT, is_noticed=st.booleans())
+    def vanish_amid_a_message(
+        self, who: int, room: str, way: str, is_noticed: bool
     ) -> None:
         async def step() -> None:
+            client = await self._pick(who, room)
+            gate = self._new_gate()
+            await client.tell("BROADCAST", room, "hold", gate=gate)
+            await client.tell("BROADCAST", room, "echo")
+            if room in self.expected.of[client.user_id]:
+                await self.application.gates.until_someone_waits_at(gate)
+            self._forget(client)
+            await go(client, way)
+            if is_noticed:
+                await self._until_noticed(client)
+            self.application.gates.open(gate)
+
+        self._run(step())
+
+    @rule(who=CLIENTS, room=ROOMS, way=WAYS_OUT, count=st.integers(1, 100))
+    def vanish_amid_broadcasts(self, who: int, room: str, way: str, count: int) -> None:
+        async def step() -> None:
+            client = await self._pick(who, room)
             channel = self.application.lobby.find(room)
-            if channel is not None:
-                sending = asyncio.create_task(broadcast(channel, count))
-                if room in self.expected.of[client.user_id]:
-                    await client.until(lambda: bool(client.named("news")))
-                self._forget(client)
-                await go(client, way)
-                await sending
-            else:
-                self._forget(client)
-                await go(client, way)
+            sending = asyncio.create_task(broadcast(channel, count))
+            if room in self.expected.of[client.user_id]:
+                await client.until(lambda: bool(client.named("news")))
+            self._forget(client)
+            await go(client, way)
+            await sending
 
         self._run(step())
 
     # Being sent away.
 
-    @rule(client=consumes(clients), is_racing=st.booleans(), way=WAYS_OUT)
-    def close_connection(self, client: Member, is_racing: bool, way: str) -> None:
+    @rule(who=CLIENTS, room=ROOMS, is_racing=st.booleans(), way=WAYS_OUT)
+    def close_connection(self, who: int, room: str, is_racing: bool, way: str) -> None:
         async def step() -> None:
-            user = client.user_id
+            client = await self._pick(who, room)
             self._forget(client)
-            closing = self.application.endpoint.close_connection(user)
+            closing = self.application.endpoint.close_connection(client.user_id)
             if is_racing:
                 await asyncio.gather(closing, go(client, way))
             else:
@@ -458,9 +524,10 @@ class LifecycleMachine(RuleBasedStateMachine):
 
         self._run(step())
 
-    @rule(client=clients, room=ROOMS)
-    def evict(self, client: Member, room: str) -> None:
+    @rule(who=CLIENTS, room=ROOMS)
+    def evict(self, who: int, room: str) -> None:
         async def step() -> None:
+            client = await self._pick(who, room)
             if self.expected.of[client.user_id].pop(room, None) is not None:
                 channel = self.application.lobby.find(room)
                 before = len(client.named("EVICTED"))
@@ -469,41 +536,42 @@ class LifecycleMachine(RuleBasedStateMachine):
 
         self._run(step())
 
-    @rule(room=ROOMS)
-    def close_channel(self, room: str) -> None:
+    @rule(who=CLIENTS, room=ROOMS, is_racing=st.booleans(), way=WAYS_OUT)
+    def close_channel(self, who: int, room: str, is_racing: bool, way: str) -> None:
         async def step() -> None:
+            client = await self._pick(who, room)
+            self.expected.empty(room)
             channel = self.application.lobby.find(room)
-            for rooms in self.expected.of.values():
-                rooms.pop(room, None)
-            if channel is not None:
-                await channel.close()
+            closing = [channel.close()] if channel is not None else []
+            if is_racing:
+                self._forget(client)
+                await asyncio.gather(*closing, go(client, way))
+            else:
+                await asyncio.gather(*closing)
 
         self._run(step())
 
     @rule(
-        target=clients,
-        client=consumes(clients),
+        who=CLIENTS,
         room=ROOMS,
         how=st.sampled_from(["evict", "close connection", "close channel"]),
     )
-    def be_sent_away_by_a_handler(self, client: Member, room: str, how: str) -> Any:
-        async def step() -> Any:
+    def be_sent_away_by_a_handler(self, who: int, room: str, how: str) -> None:
+        async def step() -> None:
+            client = await self._pick(who, room)
             await client.tell("BROADCAST", room, "go", how=how)
             if room not in self.expected.of[client.user_id]:
-                return client
+                return
             match how:
                 case "evict":
                     del self.expected.of[client.user_id][room]
                 case "close connection":
                     self._forget(client)
                     await client.until(lambda: client.is_over)
-                    return multiple()
                 case "close channel":
-                    for rooms in self.expected.of.values():
-                        rooms.pop(room, None)
-            return client
+                    self.expected.empty(room)
 
-        return self._run(step())
+        self._run(step())
 
     # The end.
 
@@ -511,27 +579,52 @@ class LifecycleMachine(RuleBasedStateMachine):
         """Close everything; nothing may be left."""
 
         async def end() -> None:
-            for client in list(self._live):
-                client.hang_up()
+            await hang_up_all()
             self.expected.of.clear()
             await self._settle()
-            await self._scope.aclose()
-            assert len(asyncio.all_tasks()) == 1
+            await self._serving.aclose()
+            assert asyncio.all_tasks() == {asyncio.current_task()}
 
         if hasattr(self, "port"):
             self._runner.run(end())
         self._runner.close()
         gc.collect()
-        self._watching.__exit__(None, None, None)
-        assert not self.complaints
+        self._collecting.close()
+        assert not self.complaints.texts
+
+    async def _pick(self, who: int, room: str = "") -> Member:
+        """Return one of the clients, or a new one, which is in the room."""
+        if who < len(self._clients):
+            return self._clients[who]
+        client = await self._open([WebSocketClient, EventStreamClient][who % 2])
+        if room:
+            await client.join(room, track=True)
+            self.expected.of[client.user_id][room] = True
+        return client
+
+    async def _open(self, kind: type[Member]) -> Member:
+        client = await kind.open(self.port)
+        self._clients.append(client)
+        self.expected.of[client.user_id] = {}
+        return client
 
     def _forget(self, client: Member) -> None:
+        self._clients.remove(client)
         del self.expected.of[client.user_id]
 
-    def _connected(self) -> set[str]:
-        sessions = self.application.endpoint.connections.sessions()
-        return {session.id for session in sessions}
+    async def _until_noticed(self, client: Member) -> None:
+        find = self.application.endpoint.connections.find_user
+        await eventually(lambda: find(client.user_id) is None, PATIENCE)
 
     def _new_gate(self) -> str:
         self._gate_count += 1
         return f"gate-{self._gate_count}"
+
+
+class TestLifecycle(LifecycleMachine.TestCase):
+    settings = settings(
+        max_examples=EXAMPLES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )

@@ -31,7 +31,7 @@ MESSAGE = {
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run_seed(monkeypatch):
     """Run an example in a namespace that several may share."""
     monkeypatch.setitem(sys.modules, "simple_websocket", pondsocket_asgi.websocket)
     namespace = {"MESSAGE": MESSAGE}
@@ -57,8 +57,8 @@ async def leave(session):
 # 000: pondsocket_asgi
 
 
-async def test_the_quick_start_is_a_chat(run):
-    names = await run("quickstart")
+async def test_the_quick_start_is_a_chat(run_seed):
+    names = await run_seed("quickstart")
     driver = ASGITestDriver(names["app"])
     sessions = [await driver.connect_websocket("/socket") for _ in range(2)]
     for session in sessions:
@@ -77,9 +77,9 @@ async def test_the_quick_start_is_a_chat(run):
         await leave(session)
 
 
-async def test_it_can_be_mounted_under_fastapi(run):
-    await run("quickstart")
-    names = await run("fastapi_mount")
+async def test_it_can_be_mounted_under_fastapi(run_seed):
+    await run_seed("quickstart")
+    names = await run_seed("fastapi_mount")
 
     session = await ASGITestDriver(names["app"]).connect_websocket("/ws/socket")
 
@@ -87,18 +87,18 @@ async def test_it_can_be_mounted_under_fastapi(run):
     await leave(session)
 
 
-async def test_the_test_driver_works_as_shown(run):
-    await run("quickstart")
+async def test_the_test_driver_works_as_shown(run_seed):
+    await run_seed("quickstart")
 
-    names = await run("testing_websocket")
+    names = await run_seed("testing_websocket")
     assert names["session"].accepted
     assert names["ack"]["event"] in {"CONNECTION", "ACKNOWLEDGE"}
 
-    names = await run("testing_sse")
+    names = await run_seed("testing_sse")
     assert names["status"] == 204
     assert names["frame"]["payload"]["connectionId"] == names["sse"].connection_id
 
-    names = await run("testing_lifespan")
+    names = await run_seed("testing_lifespan")
     assert names["lifespan"].app_task.done()
 
 
@@ -112,8 +112,8 @@ async def heard(session):
 @pytest.mark.parametrize(
     ("offered", "chosen"), [(["echo", "chat"], "echo"), (["other"], None), ([], None)]
 )
-async def test_fastapi_echoes(offered, chosen, run, capsys):
-    names = await run("websocket_fastapi")
+async def test_fastapi_echoes(offered, chosen, run_seed, capsys):
+    names = await run_seed("websocket_fastapi")
     session = await ASGITestDriver(names["app"]).connect_websocket(
         "/ws", subprotocols=offered
     )
@@ -126,8 +126,8 @@ async def test_fastapi_echoes(offered, chosen, run, capsys):
     assert "Client disconnected" in capsys.readouterr().out
 
 
-async def test_starlette_tells_text_from_bytes(run, capsys):
-    names = await run("websocket_starlette")
+async def test_starlette_tells_text_from_bytes(run_seed, capsys):
+    names = await run_seed("websocket_starlette")
     session = await ASGITestDriver(names["app"]).connect_websocket("/ws")
 
     await session.send_text("")
@@ -140,8 +140,8 @@ async def test_starlette_tells_text_from_bytes(run, capsys):
     assert "WebSocket connection closed" in capsys.readouterr().out
 
 
-async def test_a_plain_application_counts_its_messages(run, capsys):
-    names = await run("websocket_raw")
+async def test_a_plain_application_counts_its_messages(run_seed, capsys):
+    names = await run_seed("websocket_raw")
     driver = ASGITestDriver(names["websocket_app"])
     session = await driver.connect_websocket("/", subprotocols=["v2", "v1"])
 
@@ -171,8 +171,8 @@ async def test_a_plain_application_counts_its_messages(run, capsys):
         (["other"], "No subprotocol selected", "[None] Received: hi"),
     ],
 )
-async def test_subprotocols_are_negotiated(offered, welcome, answer, run):
-    names = await run("websocket_subprotocols")
+async def test_subprotocols_are_negotiated(offered, welcome, answer, run_seed):
+    names = await run_seed("websocket_subprotocols")
     session = await ASGITestDriver(names["app"]).connect_websocket(
         "/ws", subprotocols=offered
     )
@@ -184,8 +184,8 @@ async def test_subprotocols_are_negotiated(offered, welcome, answer, run):
     await leave(session)
 
 
-async def test_errors_are_told_apart(run, capsys):
-    names = await run("websocket_errors")
+async def test_errors_are_told_apart(run_seed, capsys):
+    names = await run_seed("websocket_errors")
     session = await ASGITestDriver(names["app"]).connect_websocket("/ws")
 
     await session.send_text("hi")
@@ -195,8 +195,8 @@ async def test_errors_are_told_apart(run, capsys):
     assert "Client disconnected normally" in capsys.readouterr().out
 
 
-async def test_a_message_that_is_none_is_told_apart_too(run, capsys):
-    names = await run("websocket_errors")
+async def test_a_message_that_is_none_is_told_apart_too(run_seed, capsys):
+    names = await run_seed("websocket_errors")
     driver = ASGITestDriver(names["app"])
     session = await driver.connect_websocket("/ws")
 

@@ -296,6 +296,21 @@ async def test_joins_in_progress_count_for_that_limit(make, connect):
     assert (answer.channel_name, answer.payload["code"]) == ("/chat/2", 429)
 
 
+async def test_a_join_counts_once_while_its_accepted_handler_goes_on(make, connect):
+    async def accept_and_stay(context):
+        await context.accept()
+        await asyncio.Event().wait()
+
+    ann = await connect(make(accept_and_stay, max_channels_per_connection=2), "ann")
+
+    for room in range(3):
+        await ann.join(f"/chat/{room}")
+
+    assert [answer.event for answer in await ann.events()] == [
+        "ACKNOWLEDGE", "ACKNOWLEDGE", "UNAUTHORIZED"
+    ]  # fmt: skip
+
+
 async def test_who_left_a_channel_can_join_another(make, connect):
     ann = await connect(make(max_channels_per_connection=1), "ann")
     await ann.join("/chat/1")
@@ -395,6 +410,25 @@ async def test_a_connection_that_ends_during_its_join_becomes_no_member(
     assert endpoint.lobbies[0].channel_count == 0
     assert await endpoint.connection_count() == 0
     assert counts(endpoint).keys() <= {"refused", "outbound_dropped"}
+
+
+async def test_a_join_of_a_channel_that_ends_meanwhile_is_refused(make, connect):
+    gate = asyncio.Event()
+
+    async def join(context):
+        await gate.wait()
+        await context.accept()
+
+    endpoint = make(join)
+    ann = await connect(endpoint, "ann")
+    await ann.join()
+
+    await endpoint.lobbies[0].close()
+    gate.set()
+
+    ((_, name, payload),) = await ann.heard()
+    assert (name, payload["code"]) == ("UNAUTHORIZED", 503)
+    assert endpoint.lobbies[0].channel_count == 0
 
 
 # Leave
@@ -603,6 +637,23 @@ async def test_whatever_else_a_handler_raises_leaks_nothing(
         ("SYSTEM", "answer", {}),
     ]
     assert collector.of("error") == [["message_handler", error]]
+
+
+async def test_who_is_no_member_any_more_gets_its_answers_in_order(
+    endpoint, lobby, member, connect, log
+):
+    async def refuse(context):
+        await context.evict("enough")
+        await context.reply("first", {})
+        raise Forbidden(NAME, "then")
+
+    lobby.on_message("say", refuse)
+    await (await connect(endpoint, "bob")).join()
+
+    await member.say("say")
+
+    events = [event.event for event in await member.events()]
+    assert events == ["EVICTED", "first", "INTERNAL_ERROR"]
 
 
 async def test_details_that_cannot_travel_are_left_out(lobby, member, log):

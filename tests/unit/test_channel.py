@@ -19,7 +19,6 @@ from pondsocket.frame import Frame
 from pondsocket.hooks import Hooks
 from pondsocket.options import Options
 from pondsocket.types import (
-from tests.unit.doubles import PlainTransport, settle
     AllExceptSender,
     AllUsers,
     Event,
@@ -27,6 +26,7 @@ from tests.unit.doubles import PlainTransport, settle
     ToUsers,
     User,
 )
+from tests.unit.doubles import PlainTransport, settle
 
 NAME = "/chat/1"
 
@@ -886,7 +886,9 @@ async def test_a_declined_join_is_told_the_code_and_the_message(channel, client)
     assert event.payload == {"code": 403, "message": "members only"}
 
 
-async def test_a_connection_that_ended_gets_no_answer_and_costs_nothing(channel, client, flying_time):
+async def test_a_connection_that_ended_gets_no_answer_and_costs_nothing(
+    channel, client, flying_time
+):
     ann = client("ann")
     await ann.transport.close()
 

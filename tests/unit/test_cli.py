@@ -320,11 +320,12 @@ def test_a_host_without_address_is_named(chat, capsys):
     [
         ([], "required: COMMAND"),
         (["serve"], "required: MODULE:NAME"),
-        (["demo", "--port", "65536"], "expected 0 to 65535, got 65536"),
-        (["demo", "--port", "-1"], "expected 0 to 65535, got -1"),
-        (["demo", "--port", "http"], "'http'"),
-        (["serve", "a:b", "--grace", "-1"], "expected seconds from 0 up, got -1"),
-        (["serve", "a:b", "--grace", "nan"], "expected seconds from 0 up, got nan"),
+        (["demo", "--port", "65536"], "expected 0 to 65535, got '65536'"),
+        (["demo", "--port", "-1"], "expected 0 to 65535, got '-1'"),
+        (["demo", "--port", "http"], "expected 0 to 65535, got 'http'"),
+        (["serve", "a:b", "--grace", "-1"], "expected seconds from 0 up, got '-1'"),
+        (["serve", "a:b", "--grace", "nan"], "expected seconds from 0 up, got 'nan'"),
+        (["serve", "a:b", "--grace", "long"], "expected seconds from 0 up, got 'long'"),
         (["demo", "--log-level", "loud"], "'loud'"),
     ],
 )

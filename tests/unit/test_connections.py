@@ -547,6 +547,23 @@ async def test_who_closes_first_ends_it_and_only_once(connections, client, hooks
     assert log.entries == [("disconnected", ann.transport)]
 
 
+async def test_a_transport_that_closes_while_it_sends_can_finish_that(connections):
+    class Broken(PlainTransport):
+        is_wire_closed = False
+
+        async def send_event(self, event):
+            await self.close()
+            self.is_wire_closed = True
+
+    broken = Broken("ann")
+
+    await connections.register(broken, None)
+    await settle()
+
+    assert broken.is_wire_closed
+    assert len(connections) == 0
+
+
 async def test_a_transport_that_is_not_registered_may_close(connections, client):
     ann, other = client("ann"), client("ann")
     await connections.register(ann.transport, None)

@@ -357,6 +357,28 @@ async def test_a_malformed_message_in_a_flood_is_answered_as_malformed(clock):
     assert desk.counts == {"flood": 1, "malformed": 1}
 
 
+async def test_what_is_above_a_limit_is_not_sent_back_in_a_flood_either(clock):
+    desk = Desk(max_messages_per_second=1)
+    desk.intake.receive(text())
+
+    desk.intake.receive(text(requestId="r" * 10_000))
+
+    (answer,) = desk.answers
+    assert answer.event == "INVALID_MESSAGE"
+    assert len(answer.request_id) < 100
+
+
+async def test_what_is_above_a_limit_in_a_flood_is_not_sent_back(clock):
+    desk = Desk(max_messages_per_second=1)
+    desk.intake.receive(text())
+
+    desk.intake.receive(text(channelName="/" + "x" * 10_000))
+
+    await settle()
+    (answer,) = desk.answers
+    assert (answer.event, answer.channel_name) == ("INVALID_MESSAGE", "GATEWAY")
+
+
 async def test_a_ping_in_a_flood_gets_no_answer(clock):
     desk = Desk(max_messages_per_second=1)
     desk.intake.receive(text())

@@ -221,15 +221,13 @@ async def test_who_leaves_takes_assigns_and_presence_along(room):
 async def test_a_user_is_shown_as_a_copy(room):
     room.admit("ann", assigns={"role": "admin"})
     assert room.channel.user("ann") == User("ann", {"role": "admin"}, None)
-    room.channel.apply(PresenceSet("ann", {"status": "here"}))
+    room.channel.apply(PresenceSet("ann", {"at": {"x": 1}}))
 
     user = room.channel.user("ann")
     user.assigns.clear()
-    user.presence.clear()
+    user.presence["at"].clear()
 
-    assert room.channel.user("ann") == User(
-        "ann", {"role": "admin"}, {"status": "here"}
-    )
+    assert room.channel.user("ann") == User("ann", {"role": "admin"}, {"at": {"x": 1}})
 
 
 async def test_who_is_no_member_is_not_found(room):

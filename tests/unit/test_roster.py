@@ -95,6 +95,23 @@ def test_assigns_are_copied_in_and_out(roster):
     }
 
 
+@pytest.mark.parametrize(
+    ("recipients", "handles"),
+    [
+        (AllUsers(), ("ANN", "BOB", "CID")),
+        (AllExceptSender("bob"), ("ANN", "CID")),
+        (AllExceptSender("dan"), ("ANN", "BOB", "CID")),
+        (ToUsers(("cid", "dan", "ann", "cid")), ("CID", "ANN")),
+        (ToUsers(()), ()),
+    ],
+    ids=str,
+)
+def test_a_message_goes_to_those_of_its_recipients_who_are_members(
+    roster, recipients, handles
+):
+    assert roster.select(recipients) == handles
+
+
 names = st.sampled_from("abcdef")
 recipients = st.one_of(
     st.builds(AllUsers),
@@ -115,7 +132,7 @@ def model_of(members, spec):
 
 
 @given(steps=steps, spec=recipients)
-def test_whatever_happened_a_message_goes_to_whom_it_is_for_and_once(steps, spec):
+def test_whoever_came_and_went_a_message_goes_to_whom_it_is_for(steps, spec):
     roster, members = Roster("/room"), []
     for step, name in steps:
         if step == "remove":

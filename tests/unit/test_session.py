@@ -588,6 +588,28 @@ async def test_a_sink_that_raises_later_is_closed_too(make, sink, counts):
     assert counts() == {"send_failed": 1, "outbound_dropped": 2}
 
 
+@pytest.mark.parametrize("failure", FAILURES, **by_name)
+async def test_whatever_a_sink_raises_stays_with_it(make, sink, counts, failure):
+    session = make(sink)
+    sink.failure = failure
+
+    session.write(frames(0))  # raises nothing: a fan-out goes on with the next
+
+    await settle()
+    assert sink.closings == [(1011, "send failed")]
+    assert counts() == {"send_failed": 1, "outbound_dropped": 1}
+
+
+async def test_the_end_of_the_process_is_no_failure_of_a_transport(make, sink):
+    session = make(sink)
+    sink.failure = SystemExit()
+
+    with pytest.raises(SystemExit):
+        session.write(frames(0))
+
+    assert not sink.closings
+
+
 async def test_failing_twice_closes_once(make, sink):
     session = make(sink)
     sink.failure = OSError("broken")
@@ -861,6 +883,25 @@ async def test_a_transport_that_closes_itself_while_it_sends_ends_its_session(
     await settle()
     assert "finished" in room.log
     assert counts() == {"outbound_dropped": 1}  # the first counts as sent
+
+
+async def test_a_transport_that_closes_itself_while_it_sends_is_not_interrupted(make):
+    class Broken(PlainTransport):
+        is_wire_closed = False
+
+        async def send_event(self, event):
+            await self.close()
+            self.is_wire_closed = True
+
+    broken = Broken()
+    session = make(broken)
+    # as an endpoint does: in another task, which the writer waits for
+    broken.on_close(lambda _: asyncio.shield(session.end(asyncio.current_task())))
+
+    session.write(frames(0))
+
+    await settle()
+    assert broken.is_wire_closed
 
 
 async def test_a_message_handler_may_close_its_own_session(make, sink):

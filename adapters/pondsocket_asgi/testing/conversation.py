@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import quote, unquote, urlencode
 
 from pondsocket import Headers
@@ -116,8 +116,9 @@ def make_scope(
     kind: str, path: str, headers: HeaderFields, query: QueryFields
 ) -> dict[str, Any]:
     """Return a scope as a host makes it for a path that is URL-encoded."""
-    fields = headers.items() if isinstance(headers, Mapping) else headers or ()
-    raw = Headers(fields).raw
+    if isinstance(headers, Mapping):
+        headers = cast("Mapping[str, str]", headers).items()
+    raw = Headers(headers or ()).raw
     if not any(name == b"host" for name, _ in raw):
         raw.append((b"host", b"testserver"))
     return {

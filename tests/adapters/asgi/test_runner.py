@@ -70,15 +70,15 @@ class Running:
 
 
 @pytest.fixture
-async def run(make_chat):
+async def start(make_chat):
     running = []
 
-    async def start(options=None, **changes):
+    async def start_one(options=None, **changes):
         chat = await make_chat(**options or {})
         running.append(Running(chat))
         return await running[-1].start(**changes)
 
-    yield start
+    yield start_one
     for each in running:
         if not each.task.done():
             await each.end()
@@ -94,17 +94,17 @@ async def until(condition):
 # Listening
 
 
-async def test_a_free_port_is_found_and_told(run):
-    running = await run()
+async def test_a_free_port_is_found_and_told(start):
+    running = await start()
 
     assert running.port > 0
     async with connect(running.url) as websocket:
         assert "CONNECTION" in await websocket.recv()
 
 
-async def test_a_port_in_use_is_an_os_error_that_names_the_address(run):
-    first = await run()
-    second = await run(port=first.port)
+async def test_a_port_in_use_is_an_os_error_that_names_the_address(start):
+    first = await start()
+    second = await start(port=first.port)
 
     with pytest.raises(OSError, match=f"127.0.0.1:{first.port}") as caught:
         await second.task
@@ -113,8 +113,8 @@ async def test_a_port_in_use_is_an_os_error_that_names_the_address(run):
     assert second.port == 0
 
 
-async def test_a_host_without_an_address_here_is_an_os_error(run):
-    running = await run(host="192.0.2.1")
+async def test_a_host_without_an_address_here_is_an_os_error(start):
+    running = await start(host="192.0.2.1")
 
     with pytest.raises(OSError, match=r"cannot listen on 192\.0\.2\.1") as caught:
         await running.task
@@ -122,15 +122,15 @@ async def test_a_host_without_an_address_here_is_an_os_error(run):
     assert caught.value.errno == errno.EADDRNOTAVAIL
 
 
-async def test_a_host_that_does_not_exist_is_an_os_error(run):
-    running = await run(host="no such host")
+async def test_a_host_that_does_not_exist_is_an_os_error(start):
+    running = await start(host="no such host")
 
     with pytest.raises(socket.gaierror):
         await running.task
 
 
-async def test_all_addresses_of_a_host_share_one_port(run):
-    running = await run(host="localhost")
+async def test_all_addresses_of_a_host_share_one_port(start):
+    running = await start(host="localhost")
     addresses = socket.getaddrinfo("localhost", running.port, type=socket.SOCK_STREAM)
 
     for family, _, _, _, address in addresses:
@@ -149,26 +149,26 @@ def has_ipv6():
     return True
 
 
-async def test_an_empty_host_is_every_address(run):
-    running = await run(host="")
+async def test_an_empty_host_is_every_address(start):
+    running = await start(host="")
 
     assert (await running.get("/")).status_code == 200
 
 
-async def test_the_signals_stay_with_the_caller(run):
+async def test_the_signals_stay_with_the_caller(start):
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 
-    await run()
+    await start()
 
     during = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     assert during == before
 
 
-async def test_a_callback_that_fails_ends_the_serving(run):
+async def test_a_callback_that_fails_ends_the_serving(start):
     def fail(port):
         raise RuntimeError("not ready at all")
 
-    running = await run(on_ready=fail)
+    running = await start(on_ready=fail)
 
     with pytest.raises(RuntimeError, match="not ready at all"):
         await running.task
@@ -177,8 +177,8 @@ async def test_a_callback_that_fails_ends_the_serving(run):
 # Pages
 
 
-async def test_pages_are_served_beside_the_endpoints(run):
-    running = await run()
+async def test_pages_are_served_beside_the_endpoints(start):
+    running = await start()
 
     answer = await running.get("/app.js")
 
@@ -188,8 +188,8 @@ async def test_pages_are_served_beside_the_endpoints(run):
     assert (await running.get("/socket")).status_code == 406
 
 
-async def test_a_page_can_only_be_got(run):
-    running = await run()
+async def test_a_page_can_only_be_got(start):
+    running = await start()
 
     async with httpx.AsyncClient() as client:
         url = f"http://127.0.0.1:{running.port}/"
@@ -200,8 +200,8 @@ async def test_a_page_can_only_be_got(run):
     assert put.status_code == 405
 
 
-async def test_pages_are_optional(run):
-    running = await run(pages=None)
+async def test_pages_are_optional(start):
+    running = await start(pages=None)
 
     assert (await running.get("/")).status_code == 404
 
@@ -210,8 +210,8 @@ async def test_pages_are_optional(run):
 
 
 @pytest.mark.parametrize("excess", [1, 100_000])
-async def test_a_message_above_the_limit_closes_with_1009(excess, run):
-    running = await run({"max_message_size": 1000})
+async def test_a_message_above_the_limit_closes_with_1009(excess, start):
+    running = await start({"max_message_size": 1000})
 
     async with connect(running.url) as websocket:
         await websocket.send("x" * 1000)
@@ -224,8 +224,8 @@ async def test_a_message_above_the_limit_closes_with_1009(excess, run):
     assert websocket.close_code == 1009
 
 
-async def test_a_limit_of_zero_is_none(run):
-    running = await run({"max_message_size": 0})
+async def test_a_limit_of_zero_is_none(start):
+    running = await start({"max_message_size": 0})
 
     async with connect(running.url) as websocket:
         await websocket.recv()
@@ -235,8 +235,8 @@ async def test_a_limit_of_zero_is_none(run):
 
 
 @pytest.mark.parametrize("compression", [False, True])
-async def test_compression_is_negotiated_only_if_asked_for(compression, run):
-    running = await run({"compression": compression})
+async def test_compression_is_negotiated_only_if_asked_for(compression, start):
+    running = await start({"compression": compression})
 
     async with connect(running.url, compression="deflate") as websocket:
         assert bool(websocket.protocol.extensions) is compression
@@ -245,16 +245,16 @@ async def test_compression_is_negotiated_only_if_asked_for(compression, run):
 @pytest.mark.parametrize(
     ("trusted", "address"), [(False, "127.0.0.1"), (True, "192.0.2.1")]
 )
-async def test_a_proxy_tells_the_address_only_if_it_is_trusted(trusted, address, run):
-    running = await run({"trust_forwarded": trusted})
+async def test_a_proxy_tells_the_address_only_if_it_is_trusted(trusted, address, start):
+    running = await start({"trust_forwarded": trusted})
     headers = {"x-forwarded-for": "192.0.2.1"}
 
     async with connect(running.url, additional_headers=headers):
         assert running.chat.contexts[0].address == address
 
 
-async def test_a_client_that_answers_no_ping_is_gone(run, deaf):
-    running = await run({"ping_interval": 0.05, "pong_wait": 0.05})
+async def test_a_client_that_answers_no_ping_is_gone(start, deaf):
+    running = await start({"ping_interval": 0.05, "pong_wait": 0.05})
 
     await deaf(running.port, HANDSHAKE)
     assert running.chat.connected == 1
@@ -265,8 +265,8 @@ async def test_a_client_that_answers_no_ping_is_gone(run, deaf):
 # The end
 
 
-async def test_clients_are_told_to_come_back_before_the_server_ends(run):
-    running = await run(grace=0.05)
+async def test_clients_are_told_to_come_back_before_the_server_ends(start):
+    running = await start(grace=0.05)
     async with connect(running.url) as websocket:
         await websocket.recv()
 
@@ -280,8 +280,8 @@ async def test_clients_are_told_to_come_back_before_the_server_ends(run):
         await asyncio.open_connection("127.0.0.1", running.port)
 
 
-async def test_a_stream_ends_with_the_server(run):
-    running = await run()
+async def test_a_stream_ends_with_the_server(start):
+    running = await start()
     url = f"http://127.0.0.1:{running.port}/socket"
     async with httpx.AsyncClient() as client:
         accept = {"accept": "text/event-stream"}
@@ -292,8 +292,8 @@ async def test_a_stream_ends_with_the_server(run):
     assert lines[0] == "event: CONNECTION"
 
 
-async def test_a_cancelled_runner_closes_the_pond(run):
-    running = await run()
+async def test_a_cancelled_runner_closes_the_pond(start):
+    running = await start()
     async with connect(running.url) as websocket:
         await websocket.recv()
 
@@ -320,8 +320,8 @@ def sockets_of(running):
     )
 
 
-async def test_the_socket_of_a_deaf_client_really_ends(run, deaf, big_frame):
-    running = await run({"send_timeout": 0.2})
+async def test_the_socket_of_a_deaf_client_really_ends(start, deaf, big_frame):
+    running = await start({"send_timeout": 0.2})
     await deaf(running.port, HANDSHAKE)
     (session,) = running.chat.endpoint.connections.sessions()
 
@@ -333,8 +333,10 @@ async def test_the_socket_of_a_deaf_client_really_ends(run, deaf, big_frame):
     await until(lambda: not sockets_of(running))
 
 
-async def test_a_deaf_client_does_not_keep_the_server_from_ending(run, deaf, big_frame):
-    running = await run({"send_timeout": 0.2})
+async def test_a_deaf_client_does_not_keep_the_server_from_ending(
+    start, deaf, big_frame
+):
+    running = await start({"send_timeout": 0.2})
     await deaf(running.port, HANDSHAKE)
     (session,) = running.chat.endpoint.connections.sessions()
     session.write((big_frame,))

@@ -259,10 +259,11 @@ async def test_a_body_above_the_limit_is_refused_while_it_comes(make_chat):
     await stream.disconnect()
 
 
-async def test_a_body_that_says_it_is_too_long_is_not_read(make_chat):
+@pytest.mark.parametrize("said", [b"11", b"9" * 5000], ids=len)
+async def test_a_body_that_says_it_is_too_long_is_not_read(make_chat, said):
     chat = await make_chat(max_message_size=10)
     stream = await open_stream(chat)
-    length = (b"content-length", b"11")
+    length = (b"content-length", said)
 
     assert await post_in_parts(chat, stream.connection_id, headers=[length]) == 413
     await stream.disconnect()
