@@ -13,7 +13,7 @@ from pondsocket.callbacks import attempt, attempt_within, is_contained
 from pondsocket.channel import Channel
 from pondsocket.contexts.event import EventContext
 from pondsocket.contexts.join import JoinContext
-from pondsocket.errors import BadRequest, PondError
+from pondsocket.errors import BadRequest, EncodingError, PondError
 from pondsocket.hooks import Hooks, run_hook
 from pondsocket.lobby import Lobby, Registered
 from pondsocket.metrics import Telemetry
@@ -141,29 +141,25 @@ class Actions:
             await self._run_hook(hooks.after_join, context.user, name)
 
     async def _leave(self, session: Session, event: Event) -> None:
-        channel = self._channel(session, event)
-        if channel is not None:
+        _, channel = self._find(event.channel_name)
+        if channel is not None and channel.name in session.channels:
             await channel.leave(session.id, event.request_id)
 
-    def _channel(self, session: Session, event: Event) -> Channel | None:
-        """Return the channel that an event names, if the session is its member."""
-        if event.channel_name not in session.channels:
-            return None
-        found = self._find_lobby(event.channel_name)
-        return None if found is None else found[0].find(event.channel_name)
+    def _find(self, name: str) -> tuple[Lobby | None, Channel | None]:
+        """Return the lobby of a channel's name, and the channel if it lives."""
+        found = self._find_lobby(name)
+        return (None, None) if found is None else (found[0], found[0].find(name))
 
     # Messages.
 
     async def _message(self, session: Session, event: Event) -> None:
-        name = event.channel_name
-        channel = self._channel(session, event)
-        found = self._find_lobby(name)
-        if found is None or found[0].find(name) is None:
+        lobby, channel = self._find(event.channel_name)
+        if lobby is None or channel is None:
             self._answer_not_found(session, event)
-        elif channel is None:  # it must not learn who is there
+        elif channel.name not in session.channels:  # it must not learn who is there
             self._telemetry.count("not_member")
         else:
-            await self._handle(session, event, channel, found[0])
+            await self._handle(session, event, channel, lobby)
 
     async def _handle(
         self, session: Session, event: Event, channel: Channel, lobby: Lobby
@@ -272,17 +268,20 @@ class Actions:
         whose client left meanwhile.
         """
         is_refusal = isinstance(error, PondError) and (
-            error.code < SERVER_ERRORS or session.is_ended
+            session.is_ended
+            or (error.code < SERVER_ERRORS and not isinstance(error, EncodingError))
         )
         self._telemetry.count("refused" if is_refusal else "handler_failed")
         self._telemetry.error(component, error)
-        level = logging.INFO if is_refusal else logging.ERROR
-        logger.log(level, "%s failed", component, exc_info=error)
+        if is_refusal:
+            logger.debug("%s refused: %s", component, error)
+        else:
+            logger.error("%s failed", component, exc_info=error)
 
 
 def _why_declined(error: BaseException | None) -> tuple[int, str]:
     if error is None:
         return 401, "Join handler did not respond"
-    if isinstance(error, PondError):
+    if isinstance(error, PondError) and not isinstance(error, EncodingError):
         return error.code, error.message
     return 500, "Internal server error"

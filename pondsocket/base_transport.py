@@ -22,6 +22,8 @@ __all__ = ["BaseTransport"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+_LIMITS = Limits()  # until the endpoint binds a transport to its own
+_TELEMETRY = Telemetry()
 CLOSED_NORMALLY = 1000  # RFC 6455 7.4.1
 
 
@@ -56,7 +58,7 @@ class BaseTransport:
         self._closer: asyncio.Task[None] | None = None
         self._handler: OnMessageHandler | None = None
         self.codec = codec
-        self.bind(Limits(), Telemetry(None), self._answer_directly)
+        self.bind(_LIMITS, _TELEMETRY, self._answer_directly)
 
     # Transport: identity, assigns, callbacks.
 
@@ -117,7 +119,11 @@ class BaseTransport:
     # What comes in.
 
     def bind(
-        self, limits: Limits, telemetry: Telemetry, answer: Callable[[Event], None]
+        self,
+        limits: Limits,
+        telemetry: Telemetry,
+        answer: Callable[[Event], None],
+        flush: Callable[[], None] = lambda: None,
     ) -> None:
         """Set limits, counting and the way of answers; called once by the endpoint.
 
@@ -125,7 +131,9 @@ class BaseTransport:
             limits: What a client may send.
             telemetry: Where drops and refusals are counted.
             answer: Queues an event to this client; never waits.
+            flush: Hands over what is queued for this client; never waits.
         """
+        self._flush = flush
         self._telemetry = telemetry
         self._intake = Intake(
             self._id,
@@ -180,6 +188,7 @@ class BaseTransport:
         is cancelled.
         """
         if not self._closing:
+            self._flush()
             await asyncio.shield(self._start_closing(self._shut(code, reason)))
 
     async def peer_gone(self) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from inspect import isawaitable
 from typing import TypeVar, TypeVarTuple, cast
 
+from pondsocket.errors import DeadlineExceeded
+
 __all__ = ["attempt", "attempt_within", "invoke", "is_contained"]
 
 T = TypeVar("T")
@@ -46,12 +48,15 @@ async def attempt(
 async def attempt_within(
     seconds: float, callback: Callable[[*Ts], Awaitable[None] | None], *args: *Ts
 ) -> BaseException | None:
-    """As :func:`attempt`, but cancel the callback after ``seconds``; 0 is no limit."""
+    """As :func:`attempt`, but cancel the callback after ``seconds``; 0 is no limit.
+
+    The failure of a callback that took too long is a ``DeadlineExceeded``.
+    """
     try:
         async with asyncio.timeout(seconds or None):
             return await attempt(callback, *args)
-    except TimeoutError as late:
-        return late
+    except TimeoutError:  # ours: what the callback raises is returned
+        return DeadlineExceeded("", f"took longer than {seconds} s")
 
 
 def is_contained(error: BaseException) -> bool:

@@ -59,6 +59,9 @@ class Connections:
         self._by_user: dict[str, Session] = {}
         self._by_connection: dict[str, Session] = {}
         self._opened: dict[str, float] = {}
+        self._endings: dict[Session, asyncio.Task[None]] = {}
+        self._finishing: set[Session] = set()  # ended, while a handler of theirs runs
+        self._limits = options.limits
 
     def __len__(self) -> int:
         """Return how many connections live."""
@@ -98,11 +101,7 @@ class Connections:
             Conflict: If the user is connected already.
             BadRequest: If the handler's reply cannot be encoded.
         """
-        if self.is_draining or self.is_full:
-            raise Unavailable("", "the endpoint is full or shuts down")
-        user_id = transport.get_id()
-        if user_id in self._by_user:
-            raise Conflict("", f"user {user_id!r} is connected already")
+        self._check_admission(transport.get_id())
         session = Session(transport, self._options, self._telemetry)
         greeting = _greeting(session, context)
         self._add(session)
@@ -123,6 +122,14 @@ class Connections:
         if not transport.is_active():  # it closed before it was asked to tell
             await self._forget(session)
 
+    def _check_admission(self, user_id: str) -> None:
+        if self.is_draining:
+            raise Unavailable("", "the server restarts")
+        if self.is_full:
+            raise Unavailable("", "the endpoint is full")
+        if user_id in self._by_user:
+            raise Conflict("", f"user {user_id!r} is connected already")
+
     def _add(self, session: Session) -> None:
         self._by_user[session.id] = session
         if session.connection_id != session.id:  # else it is no secret
@@ -131,13 +138,13 @@ class Connections:
 
     def _connect_intake(self, session: Session) -> None:
         """Lead the client's messages to ``perform``, through limits and lanes."""
-        transport, limits = session.transport, self._options.limits
+        transport, limits = session.transport, self._limits
 
         async def handle(event: Event, _: Transport | None = None) -> None:
             await self._perform(session, event)
 
         if isinstance(transport, BaseTransport):
-            transport.bind(limits, self._telemetry, session.send)
+            transport.bind(limits, self._telemetry, session.send, session.flush)
             session.intake = transport.intake
             transport.on_message(handle)
             return
@@ -160,23 +167,38 @@ class Connections:
 
     async def _on_close(self, transport: Transport) -> None:
         session = self.session_of(transport)
-        if session is not None:  # whoever closes may be cancelled
-            await asyncio.shield(self._forget(session, asyncio.current_task()))
+        if session is not None:
+            await self._forget(session, asyncio.current_task())
 
     async def _forget(
         self, session: Session, caller: asyncio.Task[Any] | None = None
     ) -> None:
-        """End a session once, whoever noticed first."""
-        if self._by_user.get(session.id) is not session:
-            return
-        del self._by_user[session.id]
-        self._by_connection.pop(session.connection_id, None)
+        """End a session once, whoever noticed first; whoever else asks waits for it.
+
+        It goes on when one of them is cancelled. ``caller``: whose task waits for this.
+        """
+        if self._by_user.get(session.id) is session:
+            del self._by_user[session.id]
+            self._by_connection.pop(session.connection_id, None)
+            ending = asyncio.get_running_loop().create_task(
+                self._end(session, caller), name=f"pond-forget-{session.id}"
+            )
+            self._endings[session] = ending
+            ending.add_done_callback(lambda _: self._note_end(session))
+        if session in self._endings:
+            await asyncio.shield(self._endings[session])
+
+    async def _end(self, session: Session, caller: asyncio.Task[Any] | None) -> None:
         opened = self._opened.pop(session.id)
         await session.end(caller)
         if self._telemetry.measuring:
             duration = time.monotonic() - opened
             self._telemetry.connection_closed(session.id, duration)
         await self._run_hook(self._hooks.on_disconnect, session.transport)
+
+    def _note_end(self, session: Session) -> None:
+        del self._endings[session]
+        self._finishing = {s for s in (*self._finishing, session) if not _is_idle(s)}
 
     async def close(self, session: Session, code: int, reason: str) -> None:
         """Send what a session has pending, then close it; never raises."""
@@ -186,35 +208,38 @@ class Connections:
     async def drain(self, grace: float) -> None:
         """Refuse new connections, close the live ones spread over ``grace`` seconds.
 
-        Each gets what was queued for it and 1012, and its handlers in flight are waited
-        for until the grace period is over.
+        When the turn of a connection comes it is no longer listened to, its handlers
+        finish, it gets what was queued for it, and 1012. What is still under way after
+        the grace period is cut short.
         """
-        self.is_draining = True
-        sessions = self.sessions()
-        step = grace / len(sessions) if sessions else 0.0
-        ends = asyncio.get_running_loop().time() + grace
-        await asyncio.gather(
-            *(
-                self._drain_one(session, index * step, ends)
-                for index, session in enumerate(sessions)
-            )
-        )
+        count = len(self)
+        await self._let_go(grace, step=grace / count if count else 0.0)
 
     async def close_all(self) -> None:
         """Close what lives with 1012 at once, within a second for what is in flight."""
-        self.is_draining = True
-        ends = asyncio.get_running_loop().time() + CLOSE_GRACE
-        sessions = self.sessions()
-        await asyncio.gather(*(self._drain_one(one, 0.0, ends) for one in sessions))
+        await self._let_go(CLOSE_GRACE, step=0.0)
 
-    async def _drain_one(self, session: Session, delay: float, ends: float) -> None:
+    async def _let_go(self, grace: float, step: float) -> None:
+        self.is_draining = True
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + grace
+        await asyncio.gather(
+            *(
+                self._let_one_go(session, index * step, ends)
+                for index, session in enumerate(self.sessions())
+            )
+        )
+        if self._endings:  # of those that left by themselves
+            left = max(ends - loop.time(), 0.0)
+            await asyncio.wait(tuple(self._endings.values()), timeout=left)
+        await asyncio.gather(*(_settle(one, ends) for one in self._finishing))
+
+    async def _let_one_go(self, session: Session, delay: float, ends: float) -> None:
         await asyncio.sleep(delay)
-        now = asyncio.get_running_loop().time
-        left = max(ends - now(), 0.0)
+        await _settle(session, ends)
+        left = max(ends - asyncio.get_running_loop().time(), 0.0)
         await session.close(SERVICE_RESTART, "server restarts", grace=left)
         await self._forget(session)
-        if session.intake is not None:  # pragma: no branch - registering gives it one
-            await session.intake.settle(max(ends - now(), 0.0))
 
     async def _run_hook(
         self,
@@ -223,6 +248,18 @@ class Connections:
     ) -> None:
         timeout = self._options.handler_timeout
         await run_hook(hook, transport, telemetry=self._telemetry, timeout=timeout)
+
+
+def _is_idle(session: Session) -> bool:
+    return session.intake is None or session.intake.is_idle
+
+
+async def _settle(session: Session, ends: float) -> None:
+    """Stop listening to a client and let its handlers finish, until ``ends``."""
+    if session.intake is not None:
+        session.intake.close()
+        left = ends - asyncio.get_running_loop().time()
+        await session.intake.settle(max(left, 0.0))
 
 
 def _greeting(session: Session, context: ConnectionContext | None) -> list[Frame]:

@@ -134,6 +134,11 @@ class Endpoint:
 
     # Getting in.
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether it takes nobody any more, since the server restarts."""
+        return self.connections.is_draining
+
     def check_origin(self, headers: Headers) -> None:
         """Check the Origin of a request that a browser may have sent.
 
@@ -174,11 +179,10 @@ class Endpoint:
             incoming: What the client sent; the user's id is its ``id`` by default.
             user_id: The user's id where it differs from the connection's.
         """
-        query = {name: [value] for name, value in incoming.query.items()}
         context = ConnectionContext(
             user_id=user_id or incoming.id,
             request=incoming,
-            route=Route(params=dict(incoming.params), query=query),
+            route=incoming.route,
         )
         refusal = self._refusal(incoming.headers)
         if refusal is not None:
@@ -214,17 +218,13 @@ class Endpoint:
         code, message = 500, "Internal server error"
         if isinstance(error, PondError):
             code, message = error.code, error.message
-        elif isinstance(error, TimeoutError):
-            code, message = 504, "The handshake took too long"
         is_refusal = isinstance(error, PondError) and error.code < SERVER_ERRORS
         self.telemetry.count("refused" if is_refusal else "handler_failed")
         self.telemetry.error("connection_handler", error)
-        logger.log(
-            logging.INFO if is_refusal else logging.ERROR,
-            "connection handler of %r failed",
-            self.path,
-            exc_info=error,
-        )
+        if is_refusal:
+            logger.debug("a connection to %r was refused: %s", self.path, error)
+        else:
+            logger.error("connection handler of %r failed", self.path, exc_info=error)
         if context.is_declined:
             return context
         refused = ConnectionContext(

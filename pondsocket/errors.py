@@ -4,6 +4,7 @@
 
     PondError                  message, code, channel_name, temporary, details, cause
     ├── BadRequest             400
+    │   ├── EncodingError      400, what the application sends has no JSON form
     │   └── ValidationError    400, what a client sent is malformed; knows the member
     ├── Unauthorized           401
     ├── Forbidden              403
@@ -26,6 +27,7 @@ __all__ = [
     "BadRequest",
     "Conflict",
     "DeadlineExceeded",
+    "EncodingError",
     "Forbidden",
     "InternalError",
     "MultiError",
@@ -133,6 +135,14 @@ class BadRequest(_StatusError):
     """The caller or the client asked for something that makes no sense."""
 
     status = 400
+
+
+class EncodingError(BadRequest):
+    """What the application wants to send has no JSON form.
+
+    A mistake of the application: raised out of a handler it counts as a failure of the
+    handler, and the client learns nothing of it.
+    """
 
 
 class Unauthorized(_StatusError):

@@ -129,11 +129,14 @@ class Inbox:
         lane.events.append(event)
         self._waiting += 1
         if self._busy < min(len(self._lanes), self._limits.max_concurrent_handlers):
-            self._busy += 1
-            task = start_eagerly(self._work(), f"pond-inbox-{self._name}")
-            self._workers.add(task)
-            task.add_done_callback(self._workers.discard)
+            self._start_worker()
         return True
+
+    def _start_worker(self) -> None:
+        self._busy += 1
+        task = start_eagerly(self._work(), f"pond-inbox-{self._name}")
+        self._workers.add(task)
+        task.add_done_callback(self._workers.discard)
 
     def close(self) -> int:
         """Drop what waits and return how much that was; running handlers finish."""
@@ -178,3 +181,5 @@ class Inbox:
                         del self._lanes[lane.name]
         finally:
             self._busy -= 1
+            if self._ready:  # a handler cancelled its own task
+                self._start_worker()

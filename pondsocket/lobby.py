@@ -19,7 +19,7 @@ from pondsocket.contexts.event import EventContext
 from pondsocket.contexts.join import JoinContext
 from pondsocket.contexts.leave import LeaveContext
 from pondsocket.contexts.outgoing import OutgoingContext
-from pondsocket.errors import BadRequest, MultiError, NotFound
+from pondsocket.errors import BadRequest, MultiError, NotFound, Unavailable
 from pondsocket.frame import Frame
 from pondsocket.metrics import Telemetry
 from pondsocket.middleware import Middleware, run_chain
@@ -82,6 +82,7 @@ class Lobby:
         self._telemetry = telemetry
         self._network = network
         self._find_session = find_session
+        self._is_closed = False
         self._channels: dict[str, Channel] = {}
         self._message_handlers: list[Registered[EventContext]] = []
         self._leave_handlers: list[Registered[LeaveContext]] = []
@@ -170,9 +171,12 @@ class Lobby:
 
         Raises:
             BadRequest: If the name does not match the lobby's pattern.
+            Unavailable: After :meth:`close`.
         """
         if self.join.pattern.match(name) is None:
             raise BadRequest(name, f"the name does not match {self.path!r}")
+        if self._is_closed:
+            raise Unavailable(name, "the lobby is closed")
         return self.open(name)
 
     async def list_channels(self) -> list[Channel]:
@@ -190,7 +194,8 @@ class Lobby:
             await found.broadcast(event, payload)
 
     async def close(self) -> None:
-        """End all channels; idempotent."""
+        """End all channels, and make no new one; idempotent."""
+        self._is_closed = True
         for channel in tuple(self._channels.values()):
             await channel.close()
 

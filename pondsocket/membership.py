@@ -4,6 +4,7 @@ Getting in and out is one synchronous step each; what waits comes after it. The 
 ends when it has no member and nothing (a join, a leaving) holds it open.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -49,6 +50,7 @@ class Membership:
         self._on_end = on_end
         self._holds = 0
         self._private_sessions: dict[str, Session] = {}
+        self._leavings: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -77,8 +79,7 @@ class Membership:
             Unavailable: If the channel or the connection ended meanwhile.
             Conflict: If the user is a member already.
         """
-        self._holds += 1
-        try:
+        async with self.held():
             await self._peers.open()
             session = self.session_of(transport)
             if not self.is_active:
@@ -87,9 +88,7 @@ class Membership:
                 raise Unavailable(self._local.name, "the connection has ended")
             joined = self._local.admit(session, assigns, ack)
             session.channels[self._local.name] = channel
-        finally:
-            self._holds -= 1
-        await self._peers.announce(joined)
+            await self._peers.announce(joined)
 
     def session_of(self, transport: Transport) -> Session:
         """Return the session of a transport, a private one if it has none."""
@@ -98,12 +97,17 @@ class Membership:
             session = self._private_sessions.get(transport.get_id())
         if session is None or session.transport is not transport:
             session = self._new_session(transport)
-            session.is_ended = (
-                not transport.is_active()
-            )  # an answer that comes too late
-            if not session.is_ended:
+            if transport.is_active():
                 self._private_sessions[session.id] = session
+                transport.on_close(self._on_private_close)
+            else:  # an answer that comes too late
+                session.is_ended = True
         return session
+
+    async def _on_private_close(self, transport: Transport) -> None:
+        session = self._private_sessions.get(transport.get_id())
+        if session is not None and session.transport is transport:
+            await session.end()
 
     def dismiss(
         self, user_id: str, reason: LeaveReason, farewell: Event | None = None
@@ -118,7 +122,13 @@ class Membership:
         if not session.outbox_messages:
             self._private_sessions.pop(user_id, None)
         self._holds += 1
-        return Leaving(self._finish, left)
+        # a task of its own: it goes on when whoever caused the leaving is cancelled
+        task = asyncio.get_running_loop().create_task(
+            self._finish(left), name=f"pond-leave-{user_id}"
+        )
+        self._leavings.add(task)
+        task.add_done_callback(self._leavings.discard)
+        return Leaving(task)
 
     async def _finish(self, left: Left) -> None:
         try:
@@ -148,14 +158,13 @@ class Membership:
 
 
 class Leaving:
-    """A member was taken out; the rest of its leaving may wait."""
+    """A member was taken out; the rest of its leaving is under way."""
 
-    __slots__ = ("_finish", "_left")
+    __slots__ = ("_task",)
 
-    def __init__(self, finish: Callable[[Left], Awaitable[None]], left: Left) -> None:
-        self._finish = finish
-        self._left = left
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self._task = task
 
     async def finish(self) -> None:
-        """Announce the leaving and run the leave handler; called once, never raises."""
-        await self._finish(self._left)
+        """Wait until the leaving is announced and its handler has run."""
+        await asyncio.shield(self._task)

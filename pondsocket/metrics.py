@@ -187,7 +187,7 @@ class Telemetry:
             NoopMetrics() if collector is None else collector
         )
         self._measuring = type(self._collector) is not NoopMetrics
-        self._forwards_counts = isinstance(collector, CountsEvents)
+        self._forwards_counts = self._measuring and isinstance(collector, CountsEvents)
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._failed: set[str] = set()
         self._mark = object()

@@ -5,7 +5,6 @@ bounds allow it.
 """
 
 import math
-import re
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import InitVar, dataclass, fields
@@ -13,6 +12,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, get_type_hints
 
 from pondsocket.hooks import Hooks
+from pondsocket.origin import is_origin_rule
 from pondsocket.types import Limits
 
 __all__ = ["Options", "SlowConsumerPolicy"]
@@ -50,11 +50,9 @@ def _are_origins(value: object) -> bool:
     return (
         isinstance(value, Collection)
         and not isinstance(value, str)
-        and all(isinstance(each, str) and _ORIGIN.fullmatch(each) for each in value)
+        and all(isinstance(each, str) and is_origin_rule(each) for each in value)
     )
 
-
-_ORIGIN: Final = re.compile(r"\*|null|(?i:[a-z][a-z0-9+.-]*://(?:\*\.)?[^\s/?#@*]+)")
 
 _Limit = Annotated[
     int,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from pondsocket.errors import BadRequest, Conflict, NotFound
+from pondsocket.errors import BadRequest, Conflict, EncodingError, NotFound
 from pondsocket.types import PondPresence, PresenceEventTypes
 
 __all__ = ["PresenceBudget", "PresenceTracker", "to_presence"]
@@ -119,7 +119,7 @@ def to_presence(data: PondPresence, channel_name: str, max_bytes: int) -> PondPr
         encoded = ENCODER.encode(data)
         presence: PondPresence = DECODER.decode(encoded)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise BadRequest(
+        raise EncodingError(
             channel_name, f"presence: expected a JSON object, {error}"
         ) from error
     if 0 < max_bytes < len(encoded):

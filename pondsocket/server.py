@@ -102,10 +102,13 @@ class PondSocket:
             *middlewares: Run around the handler.
 
         Raises:
-            ValueError: If the path is malformed or has an endpoint already.
+            ValueError: If the path is malformed or has an endpoint already, or after
+                :meth:`close`.
         """
         if any(endpoint.path == path for endpoint in self._endpoints):
             raise ValueError(f"there is an endpoint for {path!r} already")
+        if self._is_closed:
+            raise ValueError("the PondSocket is closed")
         endpoint = Endpoint(
             path=path,
             connection_handler=handler,
@@ -189,10 +192,8 @@ class PondSocket:
     async def close(self) -> None:
         """Close connections, channels and a backend of our own; leave handlers run.
 
-        Idempotent.
+        Idempotent; called again after it was cancelled, it goes on.
         """
-        if self._is_closed:
-            return
         self._is_closed = True
         await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints))
         if self._owns_pubsub and self._pubsub is not None:

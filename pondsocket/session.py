@@ -18,17 +18,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from pondsocket.callbacks import attempt_within, is_contained
-from pondsocket.errors import truncate_reason
+from pondsocket.errors import DeadlineExceeded, truncate_reason
 from pondsocket.frame import Frame
 from pondsocket.intake import Intake
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options, SlowConsumerPolicy
-from pondsocket.transport import (
-    ClosesWithCode,
-    FrameSink,
-    HasConnectionId,
-    Transport,
-)
+from pondsocket.transport import ClosesWithCode, FrameSink, HasConnectionId, Transport
 from pondsocket.types import Event, LeaveReason
 from pondsocket.wire import JSON_CODEC, Codec
 
@@ -43,10 +38,10 @@ BATCH_BYTES = 65_536
 
 
 class Leaving(Protocol):
-    """What remains to be done, with waiting, after a member was removed."""
+    """What is under way after a member was removed."""
 
     async def finish(self) -> None:
-        """Announce the leaving and run the leave handlers; never raises."""
+        """Wait until the leaving is announced and the leave handlers have run."""
         ...
 
 
@@ -331,6 +326,11 @@ class Session:
                 self._close_transport(code, reason), name=f"pond-close-{self.id}"
             )
 
+    def flush(self) -> None:
+        """Write what the channels of this connection have pending, now."""
+        for channel in tuple(self.channels.values()):
+            channel.flush()
+
     async def close(self, code: int, reason: str, *, grace: float = 0.0) -> None:
         """Send what is pending, then close the transport, which ends the session.
 
@@ -341,8 +341,7 @@ class Session:
             reason: Cut to 123 bytes.
             grace: Seconds that the writer may take for what is in the outbox.
         """
-        for channel in tuple(self.channels.values()):
-            channel.flush()
+        self.flush()
         writer = self._writer
         if grace > 0 and writer is not None and writer is not asyncio.current_task():
             await asyncio.wait({writer}, timeout=grace)
@@ -355,7 +354,8 @@ class Session:
             error = await attempt_within(limit, transport.close_with, code, reason)
         else:
             error = await attempt_within(limit, transport.close)
-        if error is not None:  # whatever a custom transport raises, or it hangs
+        is_late = isinstance(error, DeadlineExceeded) and self._ending is not None
+        if error is not None and not is_late:  # leave handlers have their own limit
             self._telemetry.connection_error(self.id, error)
             logger.warning("closing %r failed", self.id, exc_info=error)
         await self.end()

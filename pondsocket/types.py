@@ -300,28 +300,6 @@ def _to_bytes(part: str) -> bytes:
 
 
 @dataclass(slots=True)
-class IncomingConnection:
-    """A handshake as an adapter read it, before anything is decided.
-
-    Attributes:
-        id: The id of the connection to be, which is its user id too unless
-            ``request_connection`` is given one.
-        address: Where the client is, as the host tells it.
-        headers: The request's headers.
-        cookies: Its cookies by name.
-        query: Its query parameters, the first value of each.
-        params: What the endpoint's pattern took from the path.
-    """
-
-    id: str
-    address: str
-    headers: Headers = field(default_factory=Headers)
-    cookies: dict[str, str] = field(default_factory=dict)
-    query: dict[str, str] = field(default_factory=dict)
-    params: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class Route:
     """What a pattern took from a path.
 
@@ -342,6 +320,31 @@ class Route:
     def query_param(self, name: str) -> list[str]:
         """Return the values of ``name``, [] if the query has no such parameter."""
         return self.query.get(name, [])
+
+
+@dataclass(slots=True)
+class IncomingConnection:
+    """A handshake as an adapter read it, before anything is decided.
+
+    Attributes:
+        id: The id of the connection to be, which is its user id too unless
+            ``request_connection`` is given one.
+        address: Where the client is, as the host tells it.
+        headers: The request's headers.
+        cookies: Its cookies by name.
+        query: Its query parameters, the first value of each.
+        params: What the endpoint's pattern took from the path.
+        route: The same with the wildcard and every value of each query parameter; by
+            default made of ``params`` and ``query``.
+    """
+
+    id: str
+    address: str
+    headers: Headers = field(default_factory=Headers)
+    cookies: dict[str, str] = field(default_factory=dict)
+    query: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    route: Route | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,13 @@ from typing import Annotated, Final, Protocol, overload
 import msgspec
 
 from pondsocket.client_message import check_limits, read_message, wire_to_event
-from pondsocket.errors import BadRequest, InternalError, PondError, ValidationError
+from pondsocket.errors import (
+    BadRequest,
+    EncodingError,
+    InternalError,
+    PondError,
+    ValidationError,
+)
 from pondsocket.ids import uuid
 from pondsocket.types import (
     Event,
@@ -257,7 +263,7 @@ def error_event(err: BaseException | None) -> Event | None:
     """
     if err is None:
         return None
-    if not isinstance(err, PondError):
+    if not isinstance(err, PondError) or isinstance(err, EncodingError):
         err = InternalError("", "Internal server error")
     request_id, message = None, err.message
     if isinstance(err, ValidationError):
@@ -285,7 +291,7 @@ def _payload_of(event: Event) -> PondMessage:
     if isinstance(payload, Mapping):
         return dict(payload)
     kind = type(payload).__name__
-    raise BadRequest(event.channel_name, f"payload must be a mapping, got {kind}")
+    raise EncodingError(event.channel_name, f"payload must be a mapping, got {kind}")
 
 
 def _descriptor_of(event: Event) -> str | list[str]:
@@ -298,7 +304,7 @@ def _descriptor_of(event: Event) -> str | list[str]:
     raise BadRequest(event.channel_name, f"{kind} is no recipient descriptor")
 
 
-def _unencodable(event: Event, exc: Exception) -> BadRequest:
+def _unencodable(event: Event, exc: Exception) -> EncodingError:
     match exc:
         case RecursionError():
             reason = "it holds itself or is nested too deeply"
@@ -306,4 +312,4 @@ def _unencodable(event: Event, exc: Exception) -> BadRequest:
             reason = "a string in it holds a lone surrogate"
         case _:
             reason = str(exc)
-    return BadRequest(event.channel_name, f"message has no JSON form: {reason}")
+    return EncodingError(event.channel_name, f"message has no JSON form: {reason}")

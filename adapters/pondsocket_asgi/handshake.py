@@ -28,7 +28,8 @@ __all__ = ["serve_websocket"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-_TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes
+_SERVICE_RESTART = 1012  # IANA WebSocket close codes
+_TRY_AGAIN_LATER = 1013
 
 
 async def serve_websocket(
@@ -48,7 +49,7 @@ async def serve_websocket(
     if found is None:
         await _refuse(scope, send, 404, "endpoint not found")
         return
-    incoming = read_connection(scope, read_headers(scope), found.route.params)
+    incoming = read_connection(scope, read_headers(scope), found.route)
     context = await found.endpoint.request_connection(incoming)
     if context.decline_info is not None:
         await _refuse(scope, send, *context.decline_info)
@@ -75,7 +76,8 @@ async def _run(
         await endpoint.register_transport(transport, context)
         await transport.run()
     except Unavailable as error:
-        await transport.close_with(_TRY_AGAIN_LATER, truncate_reason(error.message))
+        code = _SERVICE_RESTART if endpoint.is_draining else _TRY_AGAIN_LATER
+        await transport.close_with(code, truncate_reason(error.message))
     except PondError as error:
         code = close_code_for(error.code)
         await transport.close_with(code, truncate_reason(error.message))

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from errno import EADDRNOTAVAIL
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import uvicorn
@@ -86,7 +87,7 @@ def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:
         app,
         interface="asgi3",
         lifespan="off",  # `serve` closes the pond itself
-        ws=WebSocketsSansIOProtocol,
+        ws=_WebSocketProtocol,
         ws_max_size=limit + _SIZE_MARGIN if limit else sys.maxsize,
         ws_ping_interval=options.ping_interval or None,
         ws_ping_timeout=options.pong_wait,
@@ -159,6 +160,16 @@ def _with_pages(app: ASGIApp, pages: Pages) -> ASGIApp:
             await answer(send, 200, *page)
 
     return serve_page
+
+
+class _WebSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's own, which would log each refused handshake as an unfinished one."""
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - a dict of ASGI
+        await super().send(message)
+        kind = message["type"]
+        if kind == "websocket.http.response.body" and not message.get("more_body"):
+            self.handshake_complete = True
 
 
 class _Server(uvicorn.Server):

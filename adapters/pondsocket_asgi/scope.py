@@ -9,7 +9,7 @@ from http.cookies import SimpleCookie
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
-from pondsocket import Headers, IncomingConnection, uuid
+from pondsocket import Headers, IncomingConnection, Route, uuid
 
 __all__ = [
     "ASGIApp",
@@ -49,33 +49,33 @@ def read_headers(scope: Scope) -> Headers:
     return Headers(scope.get("headers") or ())
 
 
-def read_connection(
-    scope: Scope, headers: Headers, params: dict[str, str]
-) -> IncomingConnection:
+def read_connection(scope: Scope, headers: Headers, route: Route) -> IncomingConnection:
     """Return the handshake as the core wants to see it, with a fresh id.
 
     Args:
         scope: Of the type ``websocket`` or ``http``.
         headers: As :func:`read_headers` returned them.
-        params: What the endpoint's pattern took from the path.
+        route: What the endpoint's pattern took from the path.
     """
     client = scope.get("client")
+    query = _read_query(scope.get("query_string") or b"")
     return IncomingConnection(
         id=uuid(),
         address=str(client[0]) if client else "",
         headers=headers,
         cookies=_read_cookies(headers.get_all("cookie")),
-        query=_read_query(scope.get("query_string") or b""),
-        params=params,
+        query={name: values[0] for name, values in query.items()},
+        params=route.params,
+        route=Route(route.params, query, route.wildcard),
     )
 
 
-def _read_query(query_string: bytes) -> dict[str, str]:
-    query: dict[str, str] = {}
+def _read_query(query_string: bytes) -> dict[str, list[str]]:
+    query: dict[str, list[str]] = {}
     if query_string:
         text = query_string.decode(errors="replace")
         for name, value in parse_qsl(text, keep_blank_values=True):
-            query.setdefault(name, value)
+            query.setdefault(name, []).append(value)
     return query
 
 

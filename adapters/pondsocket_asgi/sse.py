@@ -109,7 +109,7 @@ class SSEService:
             raise NotFound("", "endpoint not found")
         if not _accepts_event_stream(request.headers):
             raise PondError("expected a WebSocket, or Accept: text/event-stream", 406)
-        incoming = read_connection(request.scope, request.headers, found.route.params)
+        incoming = read_connection(request.scope, request.headers, found.route)
         context = await found.endpoint.request_connection(incoming)
         if context.decline_info is not None:
             code, message = context.decline_info

@@ -40,7 +40,9 @@ class ConnectionContext:
     ) -> None:
         self.user_id = user_id
         self.request = request
-        self.route: Route = route or Route(params=dict(request.params))
+        self.route: Route = route or Route(
+            dict(request.params), {name: [one] for name, one in request.query.items()}
+        )
         self._assigns: PondAssigns = {}
         self._decision = ConnectionDecision.PENDING
         self._decline_info: tuple[int, str] | None = None

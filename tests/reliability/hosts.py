@@ -6,6 +6,7 @@ A process of its own is what memory is measured of.
 import asyncio
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -148,7 +149,7 @@ async def server_process(
         json.dumps({"ws": ws, "send_buffer": send_buffer, "options": options}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        cwd=HERE.parent.parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     try:
         async with asyncio.timeout(PATIENCE):

@@ -9,10 +9,7 @@ import asyncio
 import gc
 import json
 import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pondsocket import JoinContext, LeaveContext, Options, PondSocket
 from pondsocket_asgi import PondASGIApp

@@ -16,6 +16,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from itertools import product
 from typing import Any
 
 import pytest
@@ -47,18 +48,22 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:remove second argument of ws_handler"),
 ]
 
-EXAMPLES = int(os.environ.get("POND_LIFECYCLE_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("POND_LIFECYCLE_EXAMPLES", "40"))
 STEPS = 15
 PATIENCE = 5.0  # seconds until a quiet moment must have come
 BIG = "x" * 20_000
 IDLE = ("pond-listen-",)  # tasks of ours that live as long as their connection
 HOST_NOISE = "ASGI callable returned without completing handshake."
 
+SUDDEN_ENDS = ["hang up", "reset"]
+ENDS = [*SUDDEN_ENDS, "say goodbye"]
+STAGES_OF_A_JOIN = ["gate before", "gate after"]
+
 KINDS = st.sampled_from([WebSocketClient, EventStreamClient])
 ROOMS = st.sampled_from(["/room/a", "/room/b"])
 CLIENTS = st.integers(0, 5)  # the so manieth of those there are, or one more
-SUDDEN_WAYS_OUT = st.sampled_from(["hang up", "reset"])
-WAYS_OUT = st.sampled_from(["hang up", "reset", "say goodbye"])
+SUDDEN_WAYS_OUT = st.sampled_from(SUDDEN_ENDS)
+WAYS_OUT = st.sampled_from(ENDS)
 
 
 class PlannedError(Exception):
@@ -454,7 +459,7 @@ class LifecycleMachine(RuleBasedStateMachine):
     @rule(
         who=CLIENTS,
         room=ROOMS,
-        stage=st.sampled_from(["gate before", "gate after"]),
+        stage=st.sampled_from(STAGES_OF_A_JOIN),
         way=WAYS_OUT,
         is_noticed=st.booleans(),
     )
@@ -585,11 +590,11 @@ class LifecycleMachine(RuleBasedStateMachine):
             await self._serving.aclose()
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
-        if hasattr(self, "port"):
-            self._runner.run(end())
-        self._runner.close()
-        gc.collect()
-        self._collecting.close()
+        with self._collecting:
+            with self._runner:
+                if hasattr(self, "port"):  # else the start failed
+                    self._runner.run(end())
+            gc.collect()
         assert not self.complaints.texts
 
     async def _pick(self, who: int, room: str = "") -> Member:
@@ -628,3 +633,30 @@ class TestLifecycle(LifecycleMachine.TestCase):
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
+
+
+@pytest.mark.parametrize("ws", WEBSOCKETS)
+def test_whoever_goes_away_at_any_stage_leaves_nothing_behind(ws):
+    """Take each step once with everything that it can be given; chance comes later."""
+    machine = LifecycleMachine()
+    try:
+        machine.serve(ws)
+        room = "/room/a"
+        everybody = [WebSocketClient, EventStreamClient]
+        newcomers = [2, 3]  # one of each kind
+        machine.connect(WebSocketClient)
+        noticed = [False, True]
+        for kind, way, seen in product(everybody, SUDDEN_ENDS, noticed):
+            machine.vanish_during_the_connection_handler(kind, way, seen)
+            machine.vanish_right_after_the_handshake(kind, way)
+        for who, way, seen in product(newcomers, ENDS, noticed):
+            machine.join(0, room, "accept", True)  # somebody stays
+            for stage in STAGES_OF_A_JOIN:
+                machine.vanish_amid_a_join(who, room, stage, way, seen)
+            machine.vanish_amid_a_message(who, room, way, seen)
+            machine.vanish_amid_broadcasts(who, room, way, 50)
+            machine.close_connection(who, room, seen, way)
+            machine.close_channel(who, room, True, way)
+            machine.go_away(who, room, way)
+    finally:
+        machine.teardown()

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from pondsocket.errors import DeadlineExceeded
 from pondsocket.hooks import Hooks, run_hook
 from pondsocket.metrics import NoopMetrics, Telemetry
 
@@ -109,7 +110,7 @@ async def test_a_hook_that_hangs_is_given_up_at_its_deadline(telemetry, errors):
     await run_hook(stuck, telemetry=telemetry, timeout=1e-6)
 
     assert telemetry.counts()["hook_failed"] == 1
-    assert isinstance(errors.errors[0][1], TimeoutError)
+    assert isinstance(errors.errors[0][1], DeadlineExceeded)
 
 
 async def test_a_deadline_of_zero_is_none(telemetry):

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from pondsocket.endpoint import Endpoint
-from pondsocket.errors import BadRequest, MultiError, PondError
+from pondsocket.errors import BadRequest, DeadlineExceeded, MultiError, PondError
 from pondsocket.hooks import Hooks
 from pondsocket.options import Options
 from pondsocket.types import LeaveReason
@@ -274,7 +274,7 @@ async def test_a_leave_handler_that_hangs_is_cut_off_and_the_next_one_runs(
     assert [name for name, _ in log.entries] == ["second"]
     assert flying_time() - before == pytest.approx(lobby.options.handler_timeout, abs=1)
     (((_, error)),) = collector.of("error")
-    assert isinstance(error, TimeoutError)
+    assert isinstance(error, DeadlineExceeded)
 
 
 # Channels

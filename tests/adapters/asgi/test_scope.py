@@ -2,7 +2,7 @@
 
 import pytest
 
-from pondsocket import Headers
+from pondsocket import Headers, Route
 from pondsocket_asgi.scope import find_path, read_connection, read_headers
 
 
@@ -50,7 +50,7 @@ def test_a_scope_may_have_no_headers(scope):
 
 
 def connection_of(**scope):
-    return read_connection(scope, read_headers(scope), {"room": "1"})
+    return read_connection(scope, read_headers(scope), Route({"room": "1"}))
 
 
 def test_the_address_is_that_of_the_client():

@@ -43,7 +43,7 @@ def test_its_route_is_the_one_given(request_):
 
 
 def test_without_a_route_the_parameters_make_one(context, request_):
-    assert context.route == Route({"tenant": "acme"})
+    assert context.route == Route({"tenant": "acme"}, {"token": ["t1"]})
 
     context.route.params["tenant"] = "other"
 

@@ -8,6 +8,7 @@ import pytest
 from pondsocket import Event, Headers, IncomingConnection, JoinContext, Unavailable
 from pondsocket.demo import build_demo
 from pondsocket.demo.rooms import MAX_ROOMS
+from tests.unit.doubles import settle
 
 LOBBY = "/rooms/lobby"
 STATS = "/metrics"
@@ -268,7 +269,7 @@ async def test_the_numbers_rest_while_nobody_watches(demo, watch):
     assert running() == []
 
 
-async def test_numbers_that_could_not_be_joined_rest(watch, settle, monkeypatch):
+async def test_numbers_that_could_not_be_joined_rest(watch, monkeypatch):
     monkeypatch.setattr(JoinContext, "accept", refuse)
 
     eve = await watch("u1")
