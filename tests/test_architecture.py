@@ -26,9 +26,11 @@ LONG_FUNCTIONS: dict[str, str] = {
 
 TASK_OWNERS = {
     "pondsocket/base_transport.py": "the closing that the inbox asked for",
+    "pondsocket/connections.py": "the ending of a connection, which outlives its caller",
     "pondsocket/demo/numbers.py": "the demo's ticker",
     "pondsocket/eager.py": "starts tasks for the inbox, which owns them",
     "pondsocket/local_pubsub.py": "one pump per subscription",
+    "pondsocket/membership.py": "each leaving, which outlives its caller",
     "pondsocket/session.py": "the writer, and the ending of the connection",
 }
 
@@ -66,7 +68,7 @@ DOCUMENTED = """
     event_to_pubsub_bytes pubsub_bytes_to_event
 
     PondError BadRequest Unauthorized Forbidden NotFound Conflict TooManyRequests
-    InternalError Unavailable DeadlineExceeded
+    InternalError Unavailable DeadlineExceeded EncodingError
     bad_request unauthorized forbidden not_found conflict too_many_requests
     internal unavailable timeout
     wrap error_event MultiError ValidationError PubSubClosedError
