@@ -256,7 +256,7 @@ def _is_idle(session: Session) -> bool:
 
 async def _settle(session: Session, ends: float) -> None:
     """Stop listening to a client and let its handlers finish, until ``ends``."""
-    if session.intake is not None:
+    if session.intake is not None:  # pragma: no branch - registering gives it one
         session.intake.close()
         left = ends - asyncio.get_running_loop().time()
         await session.intake.settle(max(left, 0.0))

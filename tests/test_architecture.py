@@ -26,7 +26,7 @@ LONG_FUNCTIONS: dict[str, str] = {
 
 TASK_OWNERS = {
     "pondsocket/base_transport.py": "the closing that the inbox asked for",
-    "pondsocket/connections.py": "the ending of a connection, which outlives its caller",
+    "pondsocket/connections.py": "the end of a connection, which outlives its caller",
     "pondsocket/demo/numbers.py": "the demo's ticker",
     "pondsocket/eager.py": "starts tasks for the inbox, which owns them",
     "pondsocket/local_pubsub.py": "one pump per subscription",

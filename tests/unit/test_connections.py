@@ -12,7 +12,7 @@ from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
 from pondsocket.transports import SSEServerTransport
 from pondsocket.types import Event, IncomingConnection, LeaveReason
-from tests.unit.doubles import PlainTransport, settle
+from tests.unit.doubles import PlainTransport, settle, started
 
 
 class Performer:
@@ -655,6 +655,62 @@ async def test_draining_waits_for_handlers_in_flight(
 
     assert perform.names == ["slow"]
     await opening
+
+
+async def test_draining_waits_for_handlers_of_who_left_by_itself(
+    connections, client, perform, flying_time
+):
+    ann = client("ann")
+    await connections.register(ann.transport, None)
+    perform.gate.clear()
+    await ann.say("slow")
+    await ann.transport.close()
+    opening = asyncio.ensure_future(open_gate(perform.gate, 3.0))
+
+    await connections.drain(8.0)
+
+    assert perform.names == ["slow"]
+    await opening
+
+
+async def test_draining_waits_for_the_end_of_who_left_by_itself(
+    connections, client, hooks, flying_time
+):
+    async def slow(transport):
+        await asyncio.sleep(3.0)
+        ended.append(transport)
+
+    ended = []
+    hooks.on_disconnect = slow
+    ann = client("ann")
+    await connections.register(ann.transport, None)
+    leaving = await started(ann.transport.close())
+
+    await connections.drain(8.0)
+
+    assert ended == [ann.transport]
+    await leaving
+
+
+async def test_draining_does_not_wait_for_it_beyond_the_grace_period(
+    connections, client, hooks, flying_time
+):
+    gate = asyncio.Event()
+
+    async def stuck(transport):
+        await gate.wait()
+
+    hooks.on_disconnect = stuck
+    ann = client("ann")
+    await connections.register(ann.transport, None)
+    leaving = await started(ann.transport.close())
+    began = flying_time()
+
+    await connections.drain(8.0)
+
+    assert flying_time() - began == pytest.approx(8.0, abs=0.5)
+    gate.set()
+    await leaving
 
 
 async def test_handlers_that_take_longer_than_the_grace_period_are_cancelled(
