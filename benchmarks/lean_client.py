@@ -7,6 +7,7 @@ unfragmented text frames from a trusted server on loopback.
 import asyncio
 import base64
 import os
+import socket
 from collections.abc import Callable
 
 import msgspec
@@ -132,12 +133,28 @@ def _frame_bounds(data: bytes, at: int) -> tuple[int, int] | None:
 
 
 async def connect(
-    port: int, on_message: Callable[[LeanClient, dict], None], path: str = "/load"
+    port: int,
+    on_message: Callable[[LeanClient, dict], None],
+    path: str = "/load",
+    receive_buffer: int = 0,
 ) -> LeanClient:
-    """Open one connection on loopback."""
+    """Open one connection on loopback.
+
+    Args:
+        port: The server's.
+        on_message: Called with the client and each message.
+        path: The endpoint's.
+        receive_buffer: Bytes that the kernel may keep for a client that does not read;
+            0 lets it grow.
+    """
     loop = asyncio.get_running_loop()
+    dialled = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if receive_buffer:
+        dialled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    dialled.setblocking(False)
+    await loop.sock_connect(dialled, ("127.0.0.1", port))
     _, client = await loop.create_connection(
-        lambda: LeanClient(on_message), "127.0.0.1", port
+        lambda: LeanClient(on_message), sock=dialled
     )
     client.start(path)
     await client.opened

@@ -54,7 +54,8 @@ class PondSocket:
     Args:
         options: Limits and hooks, for all endpoints.
         pubsub: A backend, or the URL of one (``memory://name``). One that was opened by
-            URL is closed together with this object.
+            URL is closed together with this object. This version keeps it for the
+            application; it does not link nodes yet.
 
     Raises:
         ValueError: If no backend for the URL is installed; names what to install.

@@ -374,6 +374,27 @@ async def test_a_channels_name_with_a_control_character_is_refused(ann, name):
     assert await ann.heard() == [("SYSTEM", "UNAUTHORIZED", told)]
 
 
+async def test_a_channels_name_may_hold_any_other_character(ann):
+    await ann.join("/chat/ \x7f é *>{}[.")
+
+    assert await ann.heard() == [("SYSTEM", "ACKNOWLEDGE", {})]
+
+
+async def test_an_accepted_join_counts_once_while_it_is_in_progress(make, connect):
+    async def join(context):
+        await context.accept()
+        await stuck(context)
+
+    ann = await connect(make(join, max_channels_per_connection=2), "ann")
+
+    for room in range(3):
+        await ann.join(f"/chat/{room}")
+
+    assert [(name, payload.get("code")) for _, name, payload in await ann.heard()] == [
+        ("ACKNOWLEDGE", None), ("ACKNOWLEDGE", None), ("UNAUTHORIZED", 429)
+    ]  # fmt: skip
+
+
 async def test_a_join_of_who_became_a_member_meanwhile_is_refused_as_a_conflict(
     make, connect
 ):
@@ -589,20 +610,52 @@ async def test_a_handler_that_raises_is_told_with_all_that_the_error_says(
     assert "message_handler failed" in caplog.text
 
 
-async def test_a_refusal_is_no_failure(endpoint, lobby, member, caplog):
-    def refuse(context):
-        raise Forbidden(NAME, "not you")
+@pytest.mark.parametrize(
+    ("code", "counted"),
+    [(403, "refused"), (499, "refused"), (500, "handler_failed")],
+)
+async def test_an_error_below_500_is_a_refusal_and_no_failure(
+    endpoint, lobby, member, caplog, code, counted
+):
+    def fail(context):
+        raise PondError("not you", code)
 
-    lobby.on_message("say", refuse)
+    lobby.on_message("say", fail)
 
     await member.say("say")
 
     ((_, name, payload),) = await member.heard()
     assert (name, payload["code"], payload["message"]) == (
-        "INTERNAL_ERROR", 403, "not you"
+        "INTERNAL_ERROR", code, "not you"
     )  # fmt: skip
-    assert counts(endpoint) == {"refused": 1}
-    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+    assert counts(endpoint) == {counted: 1}
+    alarms = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(alarms) == (counted == "handler_failed")
+
+
+async def test_what_cannot_be_encoded_is_the_servers_failure(endpoint, lobby, member):
+    lobby.on_message("say", lambda context: context.broadcast("said", {"x": object()}))
+
+    await member.say("say")
+
+    ((_, name, payload),) = await member.heard()
+    assert (name, payload["code"]) == ("INTERNAL_ERROR", 500)
+    assert "object" not in payload["message"]
+    assert counts(endpoint) == {"handler_failed": 1}
+
+
+async def test_a_join_that_cannot_be_encoded_is_the_servers_failure(make, connect):
+    async def join(context):
+        await context.channel.broadcast("news", {"x": object()})
+
+    endpoint = make(join)
+    ann = await connect(endpoint, "ann")
+
+    await ann.join()
+
+    told = {"code": 500, "message": "Internal server error"}
+    assert await ann.heard() == [("SYSTEM", "UNAUTHORIZED", told)]
+    assert counts(endpoint) == {"handler_failed": 1}
 
 
 @pytest.mark.parametrize(
@@ -656,7 +709,7 @@ async def test_who_is_no_member_any_more_gets_its_answers_in_order(
     assert events == ["EVICTED", "first", "INTERNAL_ERROR"]
 
 
-async def test_details_that_cannot_travel_are_left_out(lobby, member, log):
+async def test_details_that_cannot_travel_are_left_out(lobby, member, caplog):
     def fail(context):
         raise PondError("no", 409, details={"what": object()})
 
@@ -666,6 +719,9 @@ async def test_details_that_cannot_travel_are_left_out(lobby, member, log):
 
     told = {"code": 409, "message": "no", "details": None, "temporary": False}
     assert await member.heard() == [("SYSTEM", "INTERNAL_ERROR", told)]
+    (record,) = caplog.records
+    assert record.getMessage() == "an error's details cannot be encoded"
+    assert record.exc_info is not None
 
 
 async def test_messages_of_a_channel_are_handled_one_at_a_time_in_order(lobby, member):

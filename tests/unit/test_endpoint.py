@@ -13,6 +13,7 @@ from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
 from pondsocket.ports import NoPeers
 from pondsocket.types import AllUsers, Headers, IncomingConnection, LeaveReason
+from tests.unit.doubles import CodedTransport
 
 NAME = "/chat/1"
 FOREIGN = Headers([("Host", "good.com"), ("Origin", "https://evil.com")])
@@ -143,6 +144,7 @@ def failing(error):
     ("error", "info"),
     [
         (Unauthorized("", "who are you?"), (401, "who are you?")),
+        (PondError("odd", 299), (299, "odd")),
         (PondError("later", 503), (503, "later")),
         (PondError("expired", 4001), (4001, "expired")),
     ],
@@ -176,13 +178,20 @@ async def test_any_other_error_declines_and_leaks_nothing(
     assert "connection handler of '/socket' failed" in caplog.text
 
 
-async def test_a_refusal_by_error_is_no_failure(make, caplog):
-    endpoint = make(failing(Unauthorized("", "who are you?")))
+@pytest.mark.parametrize(
+    ("code", "counted"),
+    [(401, "refused"), (499, "refused"), (500, "handler_failed")],
+)
+async def test_an_error_below_500_is_a_refusal_and_no_failure(
+    make, caplog, code, counted
+):
+    endpoint = make(failing(PondError("no", code)))
 
     await endpoint.request_connection(incoming())
 
-    assert counts(endpoint) == {"refused": 1}
-    assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
+    assert counts(endpoint) == {counted: 1}
+    alarms = [r for r in caplog.records if r.levelno >= logging.WARNING]
+    assert len(alarms) == (counted == "handler_failed")
 
 
 async def test_a_handler_that_fails_after_it_accepted_has_not_accepted(make):
@@ -360,7 +369,9 @@ async def test_a_full_endpoint_refuses_before_the_handler(make, connect, log):
 
 async def test_a_draining_endpoint_refuses_before_the_handler(make, log):
     endpoint = make(log("handler"))
+    assert not endpoint.is_draining
     await endpoint.drain(0)
+    assert endpoint.is_draining
 
     context = await endpoint.request_connection(incoming())
 
@@ -420,6 +431,15 @@ async def test_a_connection_can_be_closed_by_its_user(endpoint, lobby, connect, 
     assert not ann.transport.is_active()
     assert await endpoint.connection_count() == 0
     assert len(log.entries) == 1
+
+
+async def test_a_connection_is_closed_as_a_normal_end(endpoint):
+    ann = CodedTransport("ann")
+    await endpoint.register_transport(ann)
+
+    await endpoint.close_connection("ann")
+
+    assert ann.closings == [(1000, "")]
 
 
 async def test_what_was_sent_before_it_was_closed_still_arrives(

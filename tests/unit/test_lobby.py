@@ -6,7 +6,13 @@ import logging
 import pytest
 
 from pondsocket.endpoint import Endpoint
-from pondsocket.errors import BadRequest, DeadlineExceeded, MultiError, PondError
+from pondsocket.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    MultiError,
+    PondError,
+    Unavailable,
+)
 from pondsocket.hooks import Hooks
 from pondsocket.options import Options
 from pondsocket.types import LeaveReason
@@ -306,6 +312,15 @@ async def test_a_channel_has_the_lobbys_options(lobby):
 async def test_a_channel_must_have_a_name_that_matches(lobby):
     with pytest.raises(BadRequest, match="does not match '/chat/:room'"):
         await lobby.get_or_create_channel("/news/1")
+
+    assert lobby.channel_count == 0
+
+
+async def test_a_closed_lobby_makes_no_channel(lobby):
+    await lobby.close()
+
+    with pytest.raises(Unavailable, match="the lobby is closed"):
+        await lobby.get_or_create_channel("/chat/1")
 
     assert lobby.channel_count == 0
 

@@ -319,6 +319,15 @@ async def test_closing_what_was_never_used_is_fine(pond):
     await pond.drain(1)
 
 
+async def test_what_is_closed_makes_no_endpoint(pond):
+    await pond.close()
+
+    with pytest.raises(ValueError, match="the PondSocket is closed"):
+        pond.create_endpoint("/socket", accept)
+
+    assert pond.endpoints == []
+
+
 async def test_it_closes_at_the_end_of_a_with_block(connect, log):
     async with PondSocket() as pond:
         endpoint = pond.create_endpoint("/socket", accept)

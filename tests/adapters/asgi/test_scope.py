@@ -1,9 +1,13 @@
 """What is read from an ASGI scope."""
 
+import time
+
 import pytest
 
 from pondsocket import Headers, Route
 from pondsocket_asgi.scope import find_path, read_connection, read_headers
+
+MIB = 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -97,6 +101,11 @@ def test_of_each_query_parameter_the_first_value_counts(query_string, query):
         ([b"a=1", b"b=2"], {"a": "1", "b": "2"}),  # HTTP/2 splits them
         ([b"a=1; a=2"], {"a": "1"}),
         ([b'a="b\\073c"'], {"a": "b;c"}),
+        ([b'a="\\"b\\\\\\0737\\9"'], {"a": '"b\\;79'}),
+        ([b'a="'], {"a": '"'}),
+        ([b'a=""'], {"a": ""}),
+        ([b'a="b'], {"a": '"b'}),
+        ([b'a="b\\"'], {"a": "b\\"}),
         ([b"a=b=c; =d; e; ;"], {"a": "b=c"}),
         ([b"a=\xe9"], {"a": "é"}),
     ],
@@ -105,3 +114,12 @@ def test_cookies_are_read_by_name(lines, cookies):
     headers = [(b"cookie", line) for line in lines]
 
     assert connection_of(headers=headers).cookies == cookies
+
+
+@pytest.mark.parametrize("escape", [b"\\", b"\\073", b'\\"'])
+def test_a_cookie_of_a_megabyte_of_escapes_is_read_in_linear_time(escape):
+    headers = [(b"cookie", b'a="' + escape * (MIB // len(escape)) + b'"')]
+    started = time.perf_counter()
+
+    assert connection_of(headers=headers).cookies["a"]
+    assert time.perf_counter() - started < 5  # by the square it would be an hour
