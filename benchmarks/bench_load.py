@@ -22,6 +22,7 @@ import pondsocket
 
 HERE = Path(__file__).parent
 ROOM = "/room/one"
+CORES = sorted(os.sched_getaffinity(0))
 DEADLINE = 60.0  # seconds, for any one wait
 
 
@@ -44,9 +45,9 @@ async def server() -> AsyncIterator[int]:
         stdout=subprocess.PIPE,
     )
     try:
-        if len(os.sched_getaffinity(0)) > 1:
-            os.sched_setaffinity(process.pid, {0})
-            os.sched_setaffinity(0, {1})
+        if len(CORES) > 1:
+            os.sched_setaffinity(process.pid, {CORES[0]})
+            os.sched_setaffinity(0, {CORES[1]})
         yield int(await process.stdout.readline())
     finally:
         process.stdin.close()

@@ -13,7 +13,7 @@ from pondsocket.callbacks import attempt, attempt_within, is_contained
 from pondsocket.channel import Channel
 from pondsocket.contexts.event import EventContext
 from pondsocket.contexts.join import JoinContext
-from pondsocket.errors import BadRequest, EncodingError, PondError
+from pondsocket.errors import BadRequest, EncodingError, PondError, is_refusal
 from pondsocket.hooks import Hooks, run_hook
 from pondsocket.lobby import Lobby, Registered
 from pondsocket.metrics import Telemetry
@@ -38,7 +38,6 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 Args = TypeVarTuple("Args")
 
-SERVER_ERRORS = 500  # codes from here on are failures, below they are refusals
 FIRST_PRINTABLE = " "  # what sorts below it are control characters
 
 
@@ -264,16 +263,15 @@ class Actions:
     def _report(self, component: str, error: BaseException, session: Session) -> None:
         """Count and log what the application raised.
 
-        A refusal (4xx) is no failure, and neither is what the library says to a handler
+        A refusal is no failure, and neither is what the library says to a handler
         whose client left meanwhile.
         """
-        is_refusal = isinstance(error, PondError) and (
-            session.is_ended
-            or (error.code < SERVER_ERRORS and not isinstance(error, EncodingError))
+        says_no = is_refusal(error) or (
+            session.is_ended and isinstance(error, PondError)
         )
-        self._telemetry.count("refused" if is_refusal else "handler_failed")
+        self._telemetry.count("refused" if says_no else "handler_failed")
         self._telemetry.error(component, error)
-        if is_refusal:
+        if says_no:
             logger.debug("%s refused: %s", component, error)
         else:
             logger.error("%s failed", component, exc_info=error)

@@ -51,6 +51,7 @@ class Connections:
         perform: Callable[[Session, Event], Awaitable[None]],
     ) -> None:
         self.is_draining: bool = False
+        self.requested: int = 0  # connection handlers that run
         self._endpoint_path = endpoint_path
         self._options = options
         self._hooks = options.hooks or Hooks()
@@ -58,7 +59,7 @@ class Connections:
         self._perform = perform
         self._by_user: dict[str, Session] = {}
         self._by_connection: dict[str, Session] = {}
-        self._opened: dict[str, float] = {}
+        self._opened: dict[Session, float] = {}
         self._endings: dict[Session, asyncio.Task[None]] = {}
         self._finishing: set[Session] = set()  # ended, while a handler of theirs runs
         self._limits = options.limits
@@ -70,7 +71,13 @@ class Connections:
     @property
     def is_full(self) -> bool:
         """Whether ``max_connections`` is reached."""
-        return 0 < self._options.max_connections <= len(self._by_user)
+        return 0 < self._options.max_connections <= len(self)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may ask: handshakes in progress take a place too."""
+        limit = self._options.max_connections
+        return not limit or len(self) + self.requested < limit
 
     def sessions(self) -> tuple[Session, ...]:
         """Return all live sessions."""
@@ -134,7 +141,7 @@ class Connections:
         self._by_user[session.id] = session
         if session.connection_id != session.id:  # else it is no secret
             self._by_connection[session.connection_id] = session
-        self._opened[session.id] = time.monotonic()
+        self._opened[session] = time.monotonic()
 
     def _connect_intake(self, session: Session) -> None:
         """Lead the client's messages to ``perform``, through limits and lanes."""
@@ -180,6 +187,7 @@ class Connections:
         if self._by_user.get(session.id) is session:
             del self._by_user[session.id]
             self._by_connection.pop(session.connection_id, None)
+            session.detach(caller)
             ending = asyncio.get_running_loop().create_task(
                 self._end(session, caller), name=f"pond-forget-{session.id}"
             )
@@ -189,7 +197,7 @@ class Connections:
             await asyncio.shield(self._endings[session])
 
     async def _end(self, session: Session, caller: asyncio.Task[Any] | None) -> None:
-        opened = self._opened.pop(session.id)
+        opened = self._opened.pop(session)
         await session.end(caller)
         if self._telemetry.measuring:
             duration = time.monotonic() - opened

@@ -11,7 +11,7 @@ from pondsocket.changes import Sent
 from pondsocket.connections import Connections
 from pondsocket.contexts.connection import ConnectionContext
 from pondsocket.contexts.join import JoinContext
-from pondsocket.errors import Forbidden, NotFound, PondError
+from pondsocket.errors import Forbidden, NotFound, PondError, is_refusal
 from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
 from pondsocket.ids import uuid
@@ -38,7 +38,6 @@ __all__ = ["ConnectionHandler", "Endpoint"]
 logger: logging.Logger = logging.getLogger(__name__)
 
 ConnectionHandler = Callable[[ConnectionContext], Awaitable[None] | None]
-SERVER_ERRORS = 500  # codes from here on are failures, below they are refusals
 CLOSED_NORMALLY = 1000  # RFC 6455 7.4.1
 
 
@@ -188,9 +187,13 @@ class Endpoint:
         if refusal is not None:
             self.telemetry.count("refused")
             return context.decline(*refusal)
-        error = await attempt_within(
-            self.options.handshake_timeout, self._run_handler, context
-        )
+        self.connections.requested += 1
+        try:
+            error = await attempt_within(
+                self.options.handshake_timeout, self._run_handler, context
+            )
+        finally:
+            self.connections.requested -= 1
         if error is not None:
             return self._decline(context, error)
         if not context.is_accepted and not context.is_declined:
@@ -200,7 +203,7 @@ class Endpoint:
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         if self.connections.is_draining:
             return 503, "The server is shutting down"
-        if self.connections.is_full:
+        if not self.connections.has_room:
             return 503, "The endpoint is full"
         try:
             self.check_origin(headers)
@@ -218,10 +221,10 @@ class Endpoint:
         code, message = 500, "Internal server error"
         if isinstance(error, PondError):
             code, message = error.code, error.message
-        is_refusal = isinstance(error, PondError) and error.code < SERVER_ERRORS
-        self.telemetry.count("refused" if is_refusal else "handler_failed")
+        says_no = is_refusal(error)
+        self.telemetry.count("refused" if says_no else "handler_failed")
         self.telemetry.error("connection_handler", error)
-        if is_refusal:
+        if says_no:
             logger.debug("a connection to %r was refused: %s", self.path, error)
         else:
             logger.error("connection handler of %r failed", self.path, exc_info=error)

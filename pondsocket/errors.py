@@ -44,6 +44,7 @@ __all__ = [
     "forbidden",
     "http_status_for",
     "internal",
+    "is_refusal",
     "not_found",
     "timeout",
     "too_many_requests",
@@ -58,6 +59,7 @@ _REASON_BYTES: Final = 123
 _POLICY_VIOLATION: Final = 1008
 _HTTP_STATUSES: Final = range(100, 1000)
 _CLOSE_CODES: Final = range(1000, 5000)
+_SERVER_ERRORS: Final = 500
 _FINAL_STATUSES: Final = range(200, 600)
 
 
@@ -280,6 +282,16 @@ def wrap(err: BaseException, message: str) -> PondError:
     wrapped.details = err.details
     wrapped.__cause__ = err
     return wrapped
+
+
+def is_refusal(err: BaseException) -> bool:
+    """Tell whether an error that a handler raised says no, rather than that it failed.
+
+    True for codes below 500 and for 503, unless it is an :class:`EncodingError`.
+    """
+    if not isinstance(err, PondError) or isinstance(err, EncodingError):
+        return False
+    return err.code < _SERVER_ERRORS or err.code == Unavailable.status
 
 
 def close_code_for(status: int) -> int:

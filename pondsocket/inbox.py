@@ -78,7 +78,7 @@ class _Lane:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.events: deque[Event] = deque()
+        self.events: deque[tuple[Event, int]] = deque()
 
 
 class Inbox:
@@ -86,13 +86,13 @@ class Inbox:
 
     Args:
         handle: Called with each event, never twice at a time for one channel.
-        limits: ``inbound_max_messages`` waiting events at most, and at most
-            ``max_concurrent_handlers`` lanes at work at a time.
+        limits: ``inbound_max_messages`` and ``inbound_max_bytes`` of waiting events at
+            most, and at most ``max_concurrent_handlers`` lanes at work at a time.
         name: Of the connection; its tasks carry it.
     """
 
     __slots__ = (
-        "_busy", "_closed", "_handle", "_lanes", "_limits", "_name", "_ready",
+        "_busy", "_bytes", "_closed", "_handle", "_lanes", "_limits", "_name", "_ready",
         "_waiting", "_workers",
     )  # fmt: skip
 
@@ -105,6 +105,7 @@ class Inbox:
         self._lanes: dict[str, _Lane] = {}
         self._ready: deque[_Lane] = deque()
         self._waiting = 0
+        self._bytes = 0
         self._busy = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -118,19 +119,31 @@ class Inbox:
         """Whether no event waits and no handler runs."""
         return not self._waiting and not self._busy
 
-    def put(self, event: Event) -> bool:
-        """Queue an event; False if the inbox is full or closed and took nothing."""
-        if self._closed or self._waiting >= self._limits.inbound_max_messages:
+    def put(self, event: Event, size: int = 0) -> bool:
+        """Queue an event; False if the inbox is full or closed and took nothing.
+
+        Args:
+            event: What the client sent.
+            size: Its encoded bytes; decoded it may take many times as much memory.
+        """
+        if self._closed or not self._fits(size):
             return False
         lane = self._lanes.get(event.channel_name)
         if lane is None:
             lane = self._lanes[event.channel_name] = _Lane(event.channel_name)
             self._ready.append(lane)
-        lane.events.append(event)
+        lane.events.append((event, size))
         self._waiting += 1
+        self._bytes += size
         if self._busy < min(len(self._lanes), self._limits.max_concurrent_handlers):
             self._start_worker()
         return True
+
+    def _fits(self, size: int) -> bool:
+        limits = self._limits
+        return self._waiting < limits.inbound_max_messages and (
+            not 0 < limits.inbound_max_bytes < self._bytes + size or not self._bytes
+        )
 
     def _start_worker(self) -> None:
         self._busy += 1
@@ -140,7 +153,7 @@ class Inbox:
 
     def close(self) -> int:
         """Drop what waits and return how much that was; running handlers finish."""
-        dropped, self._waiting = self._waiting, 0
+        dropped, self._waiting, self._bytes = self._waiting, 0, 0
         self._closed = True
         self._ready.clear()
         for lane in self._lanes.values():
@@ -167,9 +180,11 @@ class Inbox:
         try:
             while self._ready:
                 lane = self._ready.popleft()
+                event, size = lane.events.popleft()
                 self._waiting -= 1
+                self._bytes -= size
                 try:
-                    await self._handle(lane.events.popleft())
+                    await self._handle(event)
                 except BaseException as error:  # a task root: nobody else would see it
                     if not is_contained(error):
                         raise

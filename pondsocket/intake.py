@@ -129,7 +129,7 @@ class Intake:
                 self._user_id, event.channel_name, event.event, size
             )
             self._telemetry.queue_depth("inbox", len(self._inbox))
-        if self._inbox.put(event):
+        if self._inbox.put(event, size):
             return True
         self._telemetry.count("inbound_dropped")
         self._refuse(now, lambda: event)

@@ -131,6 +131,7 @@ class Options:
         max_messages_per_second: Client messages per connection, on average.
         flood_tolerance: Seconds that a flood may last before it closes with 1008.
         inbound_max_messages: Client messages that wait for one connection's handlers.
+        inbound_max_bytes: Bytes of them; one message may wait whatever its size.
         max_concurrent_handlers: Handlers of one connection that run at a time.
         handshake_timeout: Seconds for a handshake, the connection handler included.
         outbound_max_messages: Messages that wait for one slow connection.
@@ -171,6 +172,7 @@ class Options:
     max_messages_per_second: _Rate = 1000.0
     flood_tolerance: _Period = 10.0
     inbound_max_messages: _Count = 256
+    inbound_max_bytes: _Limit = 1_048_576
     max_concurrent_handlers: _Count = 10
     handshake_timeout: _Period = 10.0
 

@@ -12,7 +12,7 @@ from pondsocket.metrics import Telemetry
 from pondsocket.transport import Transport
 from pondsocket.types import PondAssigns, PondMessage, PondPresence, User
 
-__all__ = ["ChannelPort", "Network", "NoNetwork", "NoPeers", "Peers"]
+__all__ = ["ChannelPort", "Leaving", "Network", "NoNetwork", "NoPeers", "Peers"]
 
 
 class ChannelPort(Protocol):
@@ -114,6 +114,14 @@ class ChannelPort(Protocol):
         self, event: str, payload: PondMessage, exclude_id: str
     ) -> None:
         """Send to every member but one."""
+        ...
+
+
+class Leaving(Protocol):
+    """What is under way after a member was removed."""
+
+    async def finish(self) -> None:
+        """Wait until the leaving is announced and the leave handlers have run."""
         ...
 
 

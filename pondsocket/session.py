@@ -23,11 +23,12 @@ from pondsocket.frame import Frame
 from pondsocket.intake import Intake
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options, SlowConsumerPolicy
+from pondsocket.ports import Leaving
 from pondsocket.transport import ClosesWithCode, FrameSink, HasConnectionId, Transport
 from pondsocket.types import Event, LeaveReason
 from pondsocket.wire import JSON_CODEC, Codec
 
-__all__ = ["Deferred", "Intercept", "JoinedChannel", "Leaving", "Session"]
+__all__ = ["Deferred", "Intercept", "JoinedChannel", "Session"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -35,14 +36,6 @@ TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes; our protocol: a slow consu
 INTERNAL_ERROR = 1011
 BATCH_FRAMES = 64  # what the writer hands over at a time
 BATCH_BYTES = 65_536
-
-
-class Leaving(Protocol):
-    """What is under way after a member was removed."""
-
-    async def finish(self) -> None:
-        """Wait until the leaving is announced and the leave handlers have run."""
-        ...
 
 
 class JoinedChannel(Protocol):
@@ -361,29 +354,35 @@ class Session:
         await self.end()
 
     async def end(self, caller: asyncio.Task[Any] | None = None) -> None:
-        """Leave all channels and run their leave handlers; called when it closed.
+        """Detach, and wait until the leave handlers have run; called when it closed.
 
         Idempotent. All callers wait for the same work (but not the work for itself),
         which goes on when one is cancelled. ``caller``: whose task waits for this one.
         """
+        self.detach(caller)
+        current = caller or asyncio.current_task()
+        if self._ending is not None and self._ending is not current:
+            await asyncio.shield(self._ending)
+
+    def detach(self, caller: asyncio.Task[Any] | None = None) -> None:
+        """Leave all channels at once; the leave handlers run in a task."""
         self.is_ended = True
         self._drop_outbox()
-        current = caller or asyncio.current_task()
-        if self._ending is None:
-            if self.intake is not None:
-                self.intake.close()
-            writer = None if self._writer is current else self._writer
-            if writer is not None:
-                writer.cancel()
-            leavings = [
-                channel.remove(self.id, LeaveReason.CONNECTION_CLOSED)
-                for channel in tuple(self.channels.values())
-            ]
-            self._ending = asyncio.get_running_loop().create_task(
-                self._finish_leaving(leavings, writer), name=f"pond-end-{self.id}"
-            )
-        if self._ending is not current:
-            await asyncio.shield(self._ending)
+        if self._ending is not None:
+            return
+        if self.intake is not None:
+            self.intake.close()
+        is_caller = self._writer is (caller or asyncio.current_task())
+        writer = None if is_caller else self._writer
+        if writer is not None:
+            writer.cancel()
+        leavings = [
+            channel.remove(self.id, LeaveReason.CONNECTION_CLOSED)
+            for channel in tuple(self.channels.values())
+        ]
+        self._ending = asyncio.get_running_loop().create_task(
+            self._finish_leaving(leavings, writer), name=f"pond-end-{self.id}"
+        )
 
     async def _finish_leaving(
         self, leavings: list[Leaving | None], writer: asyncio.Task[None] | None

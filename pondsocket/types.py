@@ -384,6 +384,7 @@ class Limits:
         max_messages_per_second: Per connection, on average.
         flood_tolerance: Seconds that a flood may go on before the connection is closed.
         inbound_max_messages: Messages that wait in a connection's inbox.
+        inbound_max_bytes: Bytes of them.
         max_concurrent_handlers: Handlers of one connection that run at a time.
     """
 
@@ -395,4 +396,5 @@ class Limits:
     max_messages_per_second: float = 1000.0
     flood_tolerance: float = 10.0
     inbound_max_messages: int = 256
+    inbound_max_bytes: int = 1_048_576
     max_concurrent_handlers: int = 10

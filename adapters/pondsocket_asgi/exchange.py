@@ -5,9 +5,18 @@ from collections.abc import Iterable
 
 from pondsocket_asgi.scope import Receive, Send
 
-__all__ = ["BodyTooLarge", "ClientLeft", "answer", "answer_text", "read_body"]
+__all__ = [
+    "BodyTooLarge",
+    "ClientLeft",
+    "answer",
+    "answer_text",
+    "describe_body",
+    "read_body",
+]
 
 Fields = Iterable[tuple[bytes, bytes]]
+
+_WITHOUT_BODY = frozenset({204, 205, 304})  # RFC 9110 15.3.5, 15.3.6, 15.4.5
 
 
 class BodyTooLarge(Exception):  # noqa: N818 - it is the client's, not ours
@@ -25,13 +34,26 @@ async def answer(
     body: bytes = b"",
     headers: Fields = (),
 ) -> None:
-    """Send a whole answer: a status, headers, and a body if there is one."""
-    fields = list(headers)
-    if body:
-        fields.append((b"content-type", content_type.encode()))
-        fields.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": fields})
+    """Send a whole answer: a status, headers, and a body if there is one.
+
+    A status that allows no body gets none.
+    """
+    body, fields = describe_body(status, content_type, body)
+    start = {"type": "http.response.start", "status": status}
+    await send({**start, "headers": [*headers, *fields]})
     await send({"type": "http.response.body", "body": body})
+
+
+def describe_body(
+    status: int, content_type: str, body: bytes
+) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    """Return the body that an answer with this status may have, and its headers."""
+    if not body or status in _WITHOUT_BODY:
+        return b"", []
+    return body, [
+        (b"content-type", content_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+    ]
 
 
 async def answer_text(

@@ -12,6 +12,7 @@ from pondsocket import (
     http_status_for,
     truncate_reason,
 )
+from pondsocket_asgi.exchange import describe_body
 from pondsocket_asgi.pump import SendPump
 from pondsocket_asgi.scope import (
     Receive,
@@ -87,7 +88,8 @@ async def _run(
 
 async def _refuse(scope: Scope, send: Send, code: int, message: str) -> None:
     """Answer with HTTP where the host can, else with a close code (seen by nobody)."""
-    body = message.encode()
+    status = http_status_for(code)
+    body, fields = describe_body(status, "text/plain; charset=utf-8", message.encode())
     answers: list[dict[str, object]] = [
         {
             "type": "websocket.close",
@@ -99,11 +101,8 @@ async def _refuse(scope: Scope, send: Send, code: int, message: str) -> None:
         answers = [
             {
                 "type": "websocket.http.response.start",
-                "status": http_status_for(code),
-                "headers": [
-                    (b"content-type", b"text/plain; charset=utf-8"),
-                    (b"content-length", str(len(body)).encode()),
-                ],
+                "status": status,
+                "headers": fields,
             },
             {"type": "websocket.http.response.body", "body": body},
         ]

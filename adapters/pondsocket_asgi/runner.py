@@ -18,12 +18,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import uvicorn
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pondsocket import Options, PondSocket
 from pondsocket_asgi.app import PondASGIApp
 from pondsocket_asgi.exchange import answer
 from pondsocket_asgi.scope import ASGIApp, Receive, Scope, Send
+from pondsocket_asgi.uvicorn import WebSocketProtocol
 
 __all__ = ["serve"]
 
@@ -62,7 +63,7 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
     app = _with_pages(PondASGIApp(pond), pages or {})
     server = _Server(
         _configure(app, pond.options),
-        patience=pond.options.send_timeout,
+        options=pond.options,
         on_started=lambda: on_ready(actual_port),
     )
     serving = asyncio.create_task(server.serve(sockets), name="pond-uvicorn")
@@ -87,7 +88,8 @@ def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:
         app,
         interface="asgi3",
         lifespan="off",  # `serve` closes the pond itself
-        ws=_WebSocketProtocol,
+        http="h11",  # the other one takes headers without end
+        ws=WebSocketProtocol,
         ws_max_size=limit + _SIZE_MARGIN if limit else sys.maxsize,
         ws_ping_interval=options.ping_interval or None,
         ws_ping_timeout=options.pong_wait,
@@ -95,6 +97,7 @@ def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:
         proxy_headers=options.trust_forwarded,
         timeout_graceful_shutdown=math.ceil(options.send_timeout),
         log_config=None,  # the caller's
+        log_level="warning",  # below it are lines with query strings, and so tokens
         access_log=False,  # it would have a line for each message over SSE
         server_header=False,
     )
@@ -162,26 +165,20 @@ def _with_pages(app: ASGIApp, pages: Pages) -> ASGIApp:
     return serve_page
 
 
-class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's own, which would log each refused handshake as an unfinished one."""
-
-    async def send(self, message: Any) -> None:  # noqa: ANN401 - a dict of ASGI
-        await super().send(message)
-        kind = message["type"]
-        if kind == "websocket.http.response.body" and not message.get("more_body"):
-            self.handshake_complete = True
-
-
 class _Server(uvicorn.Server):
     """uvicorn without signals; it says when it listens, and aborts stuck sockets."""
 
     def __init__(
-        self, config: uvicorn.Config, *, patience: float, on_started: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        *,
+        options: Options,
+        on_started: Callable[[], None],
     ) -> None:
         super().__init__(config)
-        self._patience = patience
+        self._options = options
         self._on_started = on_started
-        self._closing_since: WeakKeyDictionary[object, float] = WeakKeyDictionary()
+        self._stuck_since: WeakKeyDictionary[object, float] = WeakKeyDictionary()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -202,10 +199,18 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
 
     def _abort_stuck(self) -> None:
-        """Abort what is closing, and does not get its last bytes out, for too long."""
+        """Abort what does not get its last bytes out, and what never asks anything."""
         now = asyncio.get_running_loop().time()
         for connection in tuple(self.server_state.connections):
-            if connection.transport.is_closing():
-                since = self._closing_since.setdefault(connection, now)
-                if now - since >= self._patience:
-                    connection.transport.abort()
+            patience = self._patience_with(connection)
+            if not patience:
+                self._stuck_since.pop(connection, None)
+            elif now - self._stuck_since.setdefault(connection, now) >= patience:
+                connection.transport.abort()
+
+    def _patience_with(self, connection: Any) -> float:  # noqa: ANN401 - a union of theirs
+        """Return how many seconds a connection may stay as it is, 0 for ever."""
+        if connection.transport.is_closing():
+            return self._options.send_timeout
+        is_silent = isinstance(connection, H11Protocol) and connection.cycle is None
+        return self._options.handshake_timeout if is_silent else 0.0

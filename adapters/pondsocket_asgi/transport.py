@@ -28,7 +28,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 _TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes
 CLOSING_SHARE = 0.9  # of send_timeout; then the session stops waiting for us
-_BACKLOG = 16  # waiting messages from which on the reader lets handlers run
+_BACKLOG = 16  # messages after which the reader lets others run
 
 
 class ASGIWebSocketTransport(BaseTransport):
@@ -163,10 +163,13 @@ class ASGIWebSocketTransport(BaseTransport):
 
     async def _read(self) -> None:
         try:
+            since_turn = 0
             while not self._is_over:
                 self.receive(await self._websocket.receive())
-                if len(self.intake) > _BACKLOG:
-                    # a host with messages at hand never waits: let handlers have a turn
+                since_turn += 1
+                if len(self.intake) > _BACKLOG or since_turn > _BACKLOG:
+                    # a host with messages at hand never waits: let others have a turn
+                    since_turn = 0
                     await asyncio.sleep(0)
         finally:
             self._reading = None  # once it has ended it cannot be moved

@@ -31,6 +31,7 @@ NUMBERS: Final = "/metrics"
 _INTERVAL: Final = 1.0
 _MESSAGES_PER_SECOND: Final = 5.0
 _BURST: Final = 20.0
+_CHANNELS: Final = 8  # a page needs two or three; nobody alone may fill all rooms
 
 _CONTENT_TYPES: Final = {
     "html": "text/html; charset=utf-8",
@@ -62,7 +63,12 @@ def build_demo(*, interval: float = _INTERVAL) -> Demo:
     limiter = TokenBucketRateLimiter(rate=_MESSAGES_PER_SECOND, capacity=_BURST)
     hooks = Hooks(metrics=numbers, rate_limiter=limiter)
     pond = PondSocket(
-        options=Options(max_connections=1000, max_message_size=16_384, hooks=hooks)
+        options=Options(
+            max_connections=1000,
+            max_channels_per_connection=_CHANNELS,
+            max_message_size=16_384,
+            hooks=hooks,
+        )
     )
     endpoint = pond.create_endpoint(ENDPOINT, _accept)
     rooms = Rooms()

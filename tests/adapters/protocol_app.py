@@ -26,7 +26,7 @@ from pondsocket import (
     PondSocket,
 )
 
-GATE_SECONDS = 10  # a vector that forgets to open a gate fails, and does not hang
+GATE_SECONDS = 4  # a vector that forgets to open a gate fails, and does not hang
 
 
 class ProtocolApp:

@@ -134,7 +134,8 @@ class WebSocketClient:
         else:
             self._protocol.send_text(data)
         self._flush()
-        await self._writer.drain()
+        with suppress(ConnectionError):  # the server ended it, as next() will tell
+            await self._writer.drain()
 
     async def next(self) -> Message | End:
         """Return the next message, or the end of the connection."""
@@ -350,7 +351,7 @@ class _Exchange:
         chunked: bool = False,
     ) -> "_Exchange":
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        fields = build_fields({"Connection": "close", **headers}, port)
+        fields = build_fields(headers, port)
         if chunked:
             fields.append(("Transfer-Encoding", "chunked"))
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)

@@ -23,8 +23,8 @@ from tests.adapters.protocol_app import ProtocolApp
 
 T = TypeVar("T")
 
-CALL_SECONDS = 15  # whatever the servers are asked to do, stopping included
-SETTLE_SECONDS = 5
+CALL_SECONDS = 6  # whatever the servers are asked to do, stopping included
+SETTLE_SECONDS = 3
 UVICORN = "uvicorn.error"
 LOGGERS = (UVICORN, "pondsocket")
 EXPECTED_LOG = (
@@ -121,7 +121,7 @@ def uvicorn_with(
             lifespan="on",
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=5,
+            timeout_graceful_shutdown=3,
         )
         with warnings.catch_warnings():
             # uvicorn calls its oldest implementation deprecated, and still offers it

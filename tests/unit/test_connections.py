@@ -252,6 +252,27 @@ async def test_an_id_is_free_again_after_the_end(connections, client):
     assert connections.find_user("ann").transport is other.transport
 
 
+async def test_a_user_may_come_back_while_its_last_connection_still_ends(
+    connections, client, collector
+):
+    first, second = client("ann"), client("ann")
+    await connections.register(first.transport, None)
+    leaving = asyncio.ensure_future(first.transport.close())
+    while connections.find_user("ann"):
+        await asyncio.sleep(0)
+
+    await connections.register(second.transport, None)
+    session = connections.find_user("ann")
+    await leaving
+    await second.transport.close()
+
+    assert session.is_ended
+    assert len(connections) == 0
+    assert [user_id for user_id, _ in collector.of("connection_closed")] == [
+        "ann", "ann"
+    ]  # fmt: skip
+
+
 async def test_there_is_room_for_max_connections(make, client):
     connections = make(max_connections=1)
     ann = client("ann")

@@ -44,6 +44,12 @@ def test_the_text_names_channel_message_and_code():
     assert str(err) == "Error in Channel /chat/1: it broke (code: 418)"
 
 
+def test_the_text_escapes_what_a_terminal_would_obey_in_a_channel_name():
+    err = PondError("it broke", 418, channel_name="/chat/\x9b2J\u2028")
+
+    assert str(err) == r"Error in Channel /chat/\x9b2J\u2028: it broke (code: 418)"
+
+
 def test_the_text_of_an_error_without_a_channel_names_message_and_code():
     assert str(PondError("it broke", 418)) == "it broke (code: 418)"
 

@@ -194,6 +194,30 @@ async def test_a_cancelled_handler_is_cancelled_and_its_lane_goes_on(make, handl
 # Bounds and the end.
 
 
+async def test_what_waits_is_bounded_in_bytes(make, handlers):
+    inbox = make(inbound_max_bytes=100)
+    assert inbox.put(event(0), 1000)  # it is being handled at once, or waits alone
+    await settle()
+
+    assert [inbox.put(event(n), 40) for n in (1, 2, 3)] == [True, True, False]
+    await handlers.finish(0, 1)
+    assert inbox.put(event(3), 60)
+
+    await handlers.finish(2, 3)
+    assert handlers.ended == [0, 1, 2, 3]
+
+
+async def test_one_message_of_any_size_may_wait(make, handlers):
+    inbox = make(inbound_max_bytes=100)
+    inbox.put(event(0), 10)
+    await settle()
+
+    assert inbox.put(event(1), 1000)
+    assert not inbox.put(event(2), 1)
+
+    await handlers.finish(0, 1)
+
+
 async def test_a_full_inbox_takes_nothing(make, handlers):
     inbox = make(inbound_max_messages=2)
     inbox.put(event(0))

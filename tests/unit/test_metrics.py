@@ -224,6 +224,15 @@ def test_a_collector_that_raises_disturbs_nobody():
     assert telemetry.counts()["metrics_failed"] == 2
 
 
+def test_a_collector_that_ends_the_process_does_end_it():
+    class Ending(NoopMetrics):
+        def queue_depth(self, queue, depth):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Telemetry(Ending()).queue_depth("inbox", 1)
+
+
 def test_a_collector_without_a_method_disturbs_nobody():
     telemetry = Telemetry(object())
 

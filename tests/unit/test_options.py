@@ -18,6 +18,7 @@ UNLIMITED_AT_ZERO = [
     "max_event_name_length",
     "max_request_id_length",
     "max_nesting_depth",
+    "inbound_max_bytes",
     "outbound_max_bytes",
     "max_presence_bytes",
     "presence_budget",

@@ -238,5 +238,6 @@ def test_limits_have_the_documented_defaults():
         "max_messages_per_second": 1000.0,
         "flood_tolerance": 10.0,
         "inbound_max_messages": 256,
+        "inbound_max_bytes": 1_048_576,
         "max_concurrent_handlers": 10,
     }

@@ -138,33 +138,24 @@ async def test_an_endpoint_that_is_full_refuses(make_chat):
     await first.disconnect()
 
 
-async def accept_two_at_once(chat):
-    """Have two handshakes accepted before either connection is registered."""
-    both = asyncio.Barrier(2)
-
-    async def connect(ctx):
-        ctx.accept()
-        await both.wait()
-
-    endpoint = chat.pond.create_endpoint("/crowd", connect)
-    sessions = await asyncio.gather(
-        *(chat.driver.connect_websocket("/crowd") for _ in range(2))
-    )
-    return endpoint, sessions
-
-
-async def test_who_is_late_for_the_last_place_is_told_to_try_again(make_chat):
+async def test_a_handshake_in_progress_takes_a_place(make_chat):
     chat = await make_chat(max_connections=1)
+    begun, go = asyncio.Event(), asyncio.Event()
 
-    _, sessions = await accept_two_at_once(chat)
-    async with asyncio.timeout(5):
-        while not any(session.closed for session in sessions):
-            await asyncio.sleep(0)
+    async def decide(ctx):
+        begun.set()
+        await go.wait()
+        ctx.accept()
 
-    assert [session.accepted for session in sessions] == [True, True]
-    (late,) = (session for session in sessions if session.closed)
-    assert late.close_code == 1013
-    await late.app_task
+    chat.pond.create_endpoint("/crowd", decide)
+    first = asyncio.create_task(chat.driver.connect_websocket("/crowd"))
+    await begun.wait()
+
+    late = await chat.driver.connect_websocket("/crowd")
+
+    go.set()
+    assert (await first).accepted
+    assert not late.accepted
 
 
 @pytest.mark.parametrize(

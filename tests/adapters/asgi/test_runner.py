@@ -344,3 +344,66 @@ async def test_a_deaf_client_does_not_keep_the_server_from_ending(
     await running.end()
 
     await until(lambda: not sockets_of(running))
+
+
+# What no limit of the core ever sees.
+
+
+async def open_socket(running, first=b""):
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+    writer.write(first)
+    return reader, writer
+
+
+async def read_all(reader):
+    async with asyncio.timeout(15):
+        return await reader.read()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /sock", b"GET / HTTP/1.1\r\nhost: x\r\n"])
+async def test_who_never_asks_anything_is_let_go(start, said):
+    running = await start({"handshake_timeout": 0.2})
+    reader, writer = await open_socket(running, said)
+
+    assert await read_all(reader) == b""
+    writer.close()
+
+
+async def test_a_handshake_that_makes_no_sense_is_closed(start):
+    running = await start()
+    header = b"x-long: " + b"x" * 20_000 + b"\r\n\r\n"
+    reader, writer = await open_socket(running, HANDSHAKE[:-2] + header)
+
+    assert (await read_all(reader)).startswith(b"HTTP/1.1 4")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", b"\x00\x80\0\0\0\0"],
+    ids=["ping", "pong", "continuation"],
+)
+async def test_frames_without_end_that_carry_nothing_close_with_1008(start, kind):
+    running = await start()
+    reader, writer = await open_socket(running, HANDSHAKE)
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"\x01\x80\0\0\0\0" + kind * 5000)
+
+    received = await read_all(reader)
+
+    assert (1008).to_bytes(2, "big") + b"too many frames" in received
+    writer.close()
+
+
+async def test_a_refused_handshake_is_no_error_in_the_log(start, caplog):
+    running = await start()
+
+    async with httpx.AsyncClient() as http:
+        headers = {"connection": "upgrade", "upgrade": "websocket"}
+        headers["sec-websocket-version"] = "13"
+        headers["sec-websocket-key"] = base64.b64encode(bytes(16)).decode()
+        url = f"http://127.0.0.1:{running.port}/nowhere"
+        assert (await http.get(url, headers=headers)).status_code == 404
+    await running.end()
+
+    assert "without completing handshake" not in caplog.text

@@ -7,7 +7,7 @@ import pytest
 from pondsocket import Headers, Route
 from pondsocket_asgi.scope import find_path, read_connection, read_headers
 
-MIB = 1 << 20
+COOKIE_BYTES = 128 * 1024
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_cookies_are_read_by_name(lines, cookies):
 
 
 @pytest.mark.parametrize("escape", [b"\\", b"\\073", b'\\"'])
-def test_a_cookie_of_a_megabyte_of_escapes_is_read_in_linear_time(escape):
-    headers = [(b"cookie", b'a="' + escape * (MIB // len(escape)) + b'"')]
+def test_a_long_cookie_of_escapes_is_read_in_linear_time(escape):
+    headers = [(b"cookie", b'a="' + escape * (COOKIE_BYTES // len(escape)) + b'"')]
     started = time.perf_counter()
 
     assert connection_of(headers=headers).cookies["a"]
-    assert time.perf_counter() - started < 5  # by the square it would be an hour
+    assert time.perf_counter() - started < 2  # seconds; by the square it would be many

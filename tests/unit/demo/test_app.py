@@ -150,15 +150,22 @@ async def test_a_join_that_fails_after_the_door_leaves_no_member(enter, monkeypa
 
 
 async def test_there_is_a_limit_to_rooms(enter):
-    ann = await enter("u1", channel="/rooms/r0")
-    for n in range(1, MAX_ROOMS):
-        await ann.join(f"/rooms/r{n}", name="Ann")
-    await ann.heard()
+    for n in range(MAX_ROOMS):
+        await enter(f"u{n}", channel=f"/rooms/r{n}")
 
-    await ann.join("/rooms/more", name="Ann")
+    ann = await enter("ann", channel="/rooms/more")
 
     [(_, event, payload)] = await ann.heard()
     assert (event, payload["code"]) == ("UNAUTHORIZED", 503)
+
+
+async def test_nobody_alone_can_take_all_rooms(enter):
+    ann = await enter("u1", channel="/rooms/r0")
+    for n in range(1, MAX_ROOMS):
+        await ann.join(f"/rooms/r{n}", name="Ann")
+    bob = await enter("u2", channel="/rooms/more")
+
+    assert answers(await bob.heard(), "ACKNOWLEDGE") == [{}]
 
 
 @pytest.mark.parametrize("text", [None, "", "  ", "x" * 2001])
