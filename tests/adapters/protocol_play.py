@@ -95,7 +95,10 @@ class Play:
         user_id = greeting["payload"].get("id")
         connection_id = self._connection_id(name, user_id)
         self._names |= {f"${name}.id": user_id, f"${name}.connectionId": connection_id}
-        payload = {"id": "$text", "connectionId": f"${name}.connectionId"}
+        payload: dict[str, Any] = {
+            "id": "$text",
+            "connectionId": f"${name}.connectionId",
+        }
         if protocol is not None:
             payload["protocol"] = protocol
         expected = ["CONNECT", "CONNECTION", "GATEWAY", "$fresh", payload]

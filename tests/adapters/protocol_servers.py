@@ -116,8 +116,8 @@ def uvicorn_with(
         app: Any = PondASGIApp(pond, **settings)
         config = uvicorn.Config(
             middleware(app, refusals) if middleware else app,
-            ws=ws,  # type: ignore[arg-type]
-            http=http,  # type: ignore[arg-type]
+            ws=ws,
+            http=http,
             lifespan="on",
             log_config=None,
             access_log=False,

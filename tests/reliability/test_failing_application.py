@@ -41,6 +41,7 @@ class UnprintableError(Exception):
 FAILURES: dict[str, Callable[[], BaseException]] = {
     "RuntimeError": lambda: RuntimeError(SECRET),
     "KeyError": lambda: KeyError(SECRET),
+    "TimeoutError": lambda: TimeoutError(SECRET),
     "CancelledError": lambda: asyncio.CancelledError(SECRET),
     "StopAsyncIteration": lambda: StopAsyncIteration(SECRET),
     "ExceptionGroup": lambda: ExceptionGroup(SECRET, [KeyError(SECRET)]),
