@@ -59,6 +59,8 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
         OSError: If the address cannot be listened on; names the address.
     """
     sockets = await _bind(host, port)
+    for each in sockets:
+        _end_what_nobody_acknowledges(each, pond.options)
     actual_port: int = sockets[0].getsockname()[1]
     app = _with_pages(PondASGIApp(pond), pages or {})
     server = _Server(
@@ -142,6 +144,17 @@ def _bind_one(
             return None
         raise
     return unbound
+
+
+def _end_what_nobody_acknowledges(listening: socket.socket, options: Options) -> None:
+    """Have the kernel end connections whose client vanished (RFC 5482).
+
+    An event stream has no ping: what it sends now and then, nobody would acknowledge
+    for a quarter of an hour.
+    """
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+        milliseconds = round((options.send_timeout + options.pong_wait) * 1000)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
 
 def _cannot_listen(host: str, port: int, number: int | None) -> OSError:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import errno
+import os
 import signal
 import socket
 
@@ -407,3 +408,20 @@ async def test_a_refused_handshake_is_no_error_in_the_log(start, caplog):
     await running.end()
 
     assert "without completing handshake" not in caplog.text
+
+
+async def test_the_kernel_gives_up_on_a_client_that_acknowledges_nothing(start):
+    running = await start({"send_timeout": 1.5, "pong_wait": 2.0})
+    _, writer = await open_socket(running)
+    [connection] = [
+        each
+        for each in psutil.Process().net_connections("tcp")
+        if each.laddr.port == running.port and each.status == "ESTABLISHED"
+    ]
+
+    accepted = socket.socket(fileno=os.dup(connection.fd))
+    with accepted:
+        limit = accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+    assert limit == 3500  # milliseconds
+    writer.close()
