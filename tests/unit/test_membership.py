@@ -262,6 +262,30 @@ async def test_a_private_session_is_forgotten_when_its_user_leaves(door, ann, bo
     assert set(door.membership._private_sessions) == {"bob"}
 
 
+async def test_a_private_connection_that_closes_leaves(door, ann, bob):
+    await door.admit(ann)
+    await door.admit(bob)
+
+    await ann.close()
+
+    assert "ann" not in door.local.roster
+    assert door.log[-1] == ("left", "ann")
+    assert set(door.membership._private_sessions) == {"bob"}
+
+
+async def test_a_private_connection_that_closes_after_it_left_changes_nothing(
+    door, ann, bob
+):
+    await door.admit(ann)
+    await door.admit(bob)
+    await door.leave("ann")
+    log = list(door.log)
+
+    await ann.close()
+
+    assert door.log == log
+
+
 async def test_a_private_session_with_something_to_send_is_kept(door, bob):
     plain = PlainTransport("ann")
     await door.admit(bob)
