@@ -32,6 +32,8 @@ TASK_OWNERS = {
     "pondsocket/local_pubsub.py": "one pump per subscription",
     "pondsocket/membership.py": "each leaving, which outlives its caller",
     "pondsocket/session.py": "the writer, and the ending of the connection",
+    "pondsocket/web/event_stream.py": "who listens for the client's leaving",
+    "pondsocket/web/send_pump.py": "the sends that wait",
 }
 
 # Every name of the public API. One that is gone breaks programs; a new one must be

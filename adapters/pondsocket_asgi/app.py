@@ -1,11 +1,11 @@
 """PondASGIApp: a PondSocket as an ASGI application."""
 
 from pondsocket import PondSocket
+from pondsocket.web import SendPump, SSEService
 from pondsocket_asgi.handshake import serve_websocket
 from pondsocket_asgi.lifespan import serve_lifespan
-from pondsocket_asgi.pump import SendPump
 from pondsocket_asgi.scope import Receive, Scope, Send
-from pondsocket_asgi.sse import SSEService
+from pondsocket_asgi.sse import serve_http
 
 __all__ = ["PondASGIApp"]
 
@@ -39,7 +39,7 @@ class PondASGIApp:
             case "websocket":
                 await serve_websocket(self._pond, self._pump, scope, receive, send)
             case "http":
-                await self._sse.serve(scope, receive, send)
+                await serve_http(self._sse, scope, receive, send)
             case "lifespan":
                 await serve_lifespan(self._pond, receive, send)
             case unknown:

@@ -1,90 +1,97 @@
-"""Exchange: one plain HTTP request, its body read and its answer sent."""
+"""Exchange: one plain HTTP request of an ASGI host, its body read and answered."""
 
-import asyncio
-from collections.abc import Iterable
-
+from pondsocket.web import (
+    BodyTooLarge,
+    ClientLeft,
+    HeaderFields,
+    HTTPAnswer,
+    StreamResponse,
+)
 from pondsocket_asgi.scope import Receive, Send
 
-__all__ = [
-    "BodyTooLarge",
-    "ClientLeft",
-    "answer",
-    "answer_text",
-    "describe_body",
-    "read_body",
-]
-
-Fields = Iterable[tuple[bytes, bytes]]
-
-_WITHOUT_BODY = frozenset({204, 205, 304})  # RFC 9110 15.3.5, 15.3.6, 15.4.5
+__all__ = ["ASGIStreamResponse", "encode_headers", "read_body", "send_answer"]
 
 
-class BodyTooLarge(Exception):  # noqa: N818 - it is the client's, not ours
-    """The request's body is above the limit."""
+async def send_answer(send: Send, answer: HTTPAnswer) -> None:
+    """Send a whole answer: its status, its headers, and its body if there is one."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": encode_headers(answer),
+        }
+    )
+    await send({"type": "http.response.body", "body": answer.body})
 
 
-class ClientLeft(Exception):  # noqa: N818 - as above
-    """The client went away before its request was complete."""
+def encode_headers(answer: HTTPAnswer) -> list[tuple[bytes, bytes]]:
+    """Return the headers as ASGI wants them, with the length of a body."""
+    fields = encode_fields(answer.headers)
+    if answer.body:
+        fields.append((b"content-length", str(len(answer.body)).encode()))
+    return fields
 
 
-async def answer(
-    send: Send,
-    status: int,
-    content_type: str = "",
-    body: bytes = b"",
-    headers: Fields = (),
-) -> None:
-    """Send a whole answer: a status, headers, and a body if there is one.
-
-    A status that allows no body gets none.
-    """
-    body, fields = describe_body(status, content_type, body)
-    start = {"type": "http.response.start", "status": status}
-    await send({**start, "headers": [*headers, *fields]})
-    await send({"type": "http.response.body", "body": body})
-
-
-def describe_body(
-    status: int, content_type: str, body: bytes
-) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """Return the body that an answer with this status may have, and its headers."""
-    if not body or status in _WITHOUT_BODY:
-        return b"", []
-    return body, [
-        (b"content-type", content_type.encode()),
-        (b"content-length", str(len(body)).encode()),
+def encode_fields(fields: HeaderFields) -> list[tuple[bytes, bytes]]:
+    """Return header fields as ASGI wants them."""
+    return [
+        (name.encode("latin-1"), value.encode("latin-1", "replace"))
+        for name, value in fields
     ]
 
 
-async def answer_text(
-    send: Send, status: int, text: str = "", headers: Fields = ()
-) -> None:
-    """Send a whole answer whose body is plain text."""
-    await answer(send, status, "text/plain; charset=utf-8", text.encode(), headers)
-
-
-async def read_body(receive: Receive, *, limit: int, within: float) -> bytes:
+async def read_body(receive: Receive, limit: int) -> bytes:
     """Return the request's body.
 
     Args:
         receive: The host's.
         limit: Bytes at most, 0 for any number.
-        within: Seconds for all of it, 0 for any time.
 
     Raises:
         BodyTooLarge: As soon as more than ``limit`` bytes came.
         ClientLeft: If the client went away.
-        TimeoutError: If it did not come in time.
     """
     body = bytearray()
     more = True
-    async with asyncio.timeout(within or None):
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientLeft
-            body += message.get("body", b"")
-            if limit and len(body) > limit:
-                raise BodyTooLarge
-            more = message.get("more_body", False)
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        body += message.get("body", b"")
+        if limit and len(body) > limit:
+            raise BodyTooLarge
+        more = message.get("more_body", False)
     return bytes(body)
+
+
+class ASGIStreamResponse(StreamResponse):
+    """A response without end, over the callables of a host."""
+
+    def __init__(self, receive: Receive, send: Send, headers: HeaderFields) -> None:
+        self._receive = receive
+        self._send = send
+        self._headers = headers
+
+    async def begin(self) -> None:
+        """Send status and headers."""
+        headers = encode_fields(self._headers)
+        await self._send(
+            {"type": "http.response.start", "status": 200, "headers": headers}
+        )
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body."""
+        await self._send(
+            {"type": "http.response.body", "body": data, "more_body": True}
+        )
+
+    async def end(self) -> None:
+        """Complete the body."""
+        await self._send(
+            {"type": "http.response.body", "body": b"", "more_body": False}
+        )
+
+    async def wait_until_left(self) -> None:
+        """Return when the host says that the client went away."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass

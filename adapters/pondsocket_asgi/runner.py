@@ -8,12 +8,10 @@ here such a socket is aborted after ``Options.send_timeout``.
 
 import asyncio
 import math
-import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from errno import EADDRNOTAVAIL
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,8 +19,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pondsocket import Options, PondSocket
+from pondsocket.web import HTTPAnswer, close_sockets, open_sockets
 from pondsocket_asgi.app import PondASGIApp
-from pondsocket_asgi.exchange import answer
+from pondsocket_asgi.exchange import send_answer
 from pondsocket_asgi.scope import ASGIApp, Receive, Scope, Send
 from pondsocket_asgi.uvicorn import WebSocketProtocol
 
@@ -58,9 +57,7 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
     Raises:
         OSError: If the address cannot be listened on; names the address.
     """
-    sockets = await _bind(host, port)
-    for each in sockets:
-        _end_what_nobody_acknowledges(each, pond.options)
+    sockets = await open_sockets(host, port, pond.options)
     actual_port: int = sockets[0].getsockname()[1]
     app = _with_pages(PondASGIApp(pond), pages or {})
     server = _Server(
@@ -81,7 +78,7 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
         try:
             await serving
         finally:
-            _close(sockets)
+            close_sockets(sockets)
 
 
 def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:
@@ -105,75 +102,15 @@ def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:
     )
 
 
-async def _bind(host: str, port: int) -> list[socket.socket]:
-    """Return bound sockets for all addresses of ``host``, with one port for all."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(
-        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    sockets: list[socket.socket] = []
-    try:
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            bound = _bind_one(
-                socket.socket(family, kind, protocol), (address[0], port, *address[2:])
-            )
-            if bound is not None:
-                sockets.append(bound)
-                port = bound.getsockname()[1]
-    except OSError as exc:
-        _close(sockets)
-        raise _cannot_listen(host, port, exc.errno) from exc
-    if not sockets:
-        raise _cannot_listen(host, port, EADDRNOTAVAIL)
-    return sockets
-
-
-def _bind_one(
-    unbound: socket.socket, address: tuple[object, ...]
-) -> socket.socket | None:
-    """Bind a socket; None if this machine has no such address (IPv6, mostly)."""
-    if sys.platform != "win32":  # there it would allow two servers on one port
-        unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if unbound.family == socket.AF_INET6:  # 0.0.0.0 has a socket of its own
-        unbound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    try:
-        unbound.bind(address)
-    except OSError as exc:
-        unbound.close()
-        if exc.errno == EADDRNOTAVAIL:
-            return None
-        raise
-    return unbound
-
-
-def _end_what_nobody_acknowledges(listening: socket.socket, options: Options) -> None:
-    """Have the kernel end connections whose client vanished (RFC 5482).
-
-    An event stream has no ping: what it sends now and then, nobody would acknowledge
-    for a quarter of an hour.
-    """
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
-        milliseconds = round((options.send_timeout + options.pong_wait) * 1000)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
-
-
-def _cannot_listen(host: str, port: int, number: int | None) -> OSError:
-    reason = os.strerror(number or 0)
-    return OSError(number, f"cannot listen on {host}:{port}: {reason}")
-
-
-def _close(sockets: Iterable[socket.socket]) -> None:
-    for each in sockets:
-        each.close()
-
-
 def _with_pages(app: ASGIApp, pages: Pages) -> ASGIApp:
     async def serve_page(scope: Scope, receive: Receive, send: Send) -> None:
         page = pages.get(scope["path"]) if scope["type"] == "http" else None
         if page is None or scope["method"] not in {"GET", "HEAD"}:
             await app(scope, receive, send)
         else:
-            await answer(send, 200, *page)
+            content_type, body = page
+            kind = ("content-type", content_type)
+            await send_answer(send, HTTPAnswer(200, [kind], body))
 
     return serve_page
 

@@ -114,7 +114,7 @@ async def test_of_a_client_the_log_holds_bounded_escaped_lines_and_no_secrets(
     kind, caplog
 ):
     caplog.set_level(logging.DEBUG, "pondsocket")
-    caplog.set_level(logging.DEBUG, "pondsocket_asgi")
+    caplog.set_level(logging.DEBUG, "pondsocket")
     pond = build()
     async with serving(pond) as port:
         await send_everything_bad(port, kind)

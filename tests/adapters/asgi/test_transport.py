@@ -17,8 +17,8 @@ from pondsocket import (
 )
 from pondsocket.metrics import Telemetry
 from pondsocket.types import Limits
+from pondsocket.web import SendPump
 from pondsocket_asgi import ASGIWebSocketTransport, WebSocketASGI
-from pondsocket_asgi.pump import SendPump
 
 
 class Wire:
@@ -164,7 +164,7 @@ async def test_without_a_refusal_nobody_is_called(wire, frame):
 )
 async def test_a_host_that_raises_has_lost_its_client(fault, wire, frame, caplog):
     wire.host.fault = fault
-    caplog.set_level(logging.DEBUG, "pondsocket_asgi")
+    caplog.set_level(logging.DEBUG, "pondsocket.web")
 
     assert wire.transport.try_send([frame()])
     await wire.until_closed()

@@ -7,16 +7,51 @@ import pytest
 
 from pondsocket import Options
 from pondsocket.metrics import Telemetry
-from pondsocket_asgi.stream import EventStream
+from pondsocket.web import EventStream
 
-HEADERS = [(b"x-connection-id", b"secret")]
+
+class Response:
+    """A response of a host that a test holds in its hands."""
+
+    def __init__(self):
+        self.begun = False
+        self.bodies = []
+        self.ended = False
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self.sending = asyncio.Event()
+        self.left = asyncio.Event()
+        self.fault = None
+        self.cannot_listen = None
+        self.changed = asyncio.Event()
+
+    async def begin(self):
+        self.begun = True
+        self.changed.set()
+
+    async def write(self, data):
+        self.sending.set()
+        if self.fault:
+            raise self.fault
+        await self.reads.wait()
+        self.bodies.append(data)
+        self.changed.set()
+
+    async def end(self):
+        await self.reads.wait()
+        self.ended = True
+
+    async def wait_until_left(self):
+        if self.cannot_listen:
+            raise self.cannot_listen
+        await self.left.wait()
 
 
 class Open:
     """A stream that runs, and the host below it."""
 
-    def __init__(self, host, **options):
-        self.host = host
+    def __init__(self, **options):
+        self.response = Response()
         settings = Options(**options)
         self.stream = EventStream(id="ada", options=settings, assigns={"a": 1})
         self.telemetry = Telemetry(None)
@@ -26,8 +61,7 @@ class Open:
         self.task = None
 
     def start(self):
-        run = self.stream.run(self.host.receive, self.host.send, HEADERS)
-        self.task = asyncio.create_task(run)
+        self.task = asyncio.create_task(self.stream.run(self.response))
 
     async def finish(self):
         async with asyncio.timeout(5):
@@ -36,22 +70,25 @@ class Open:
     def count(self, name):
         return self.telemetry.counts()[name]
 
-    async def until_sent(self, number):
-        async with asyncio.timeout(5):
-            while len(self.host.sent) < number:
-                await asyncio.sleep(0)
+    async def until_begun(self):
+        await self.until(lambda: self.response.begun)
 
-    @property
-    def bodies(self):
-        return [message["body"] for message in self.host.sent[1:]]
+    async def until_written(self, number):
+        await self.until(lambda: len(self.response.bodies) >= number)
+
+    async def until(self, condition):
+        async with asyncio.timeout(5):
+            while not condition():
+                self.response.changed.clear()
+                await self.response.changed.wait()
 
 
 @pytest.fixture
-async def make_open(host):
+async def make_open():
     opened = []
 
     def make(*, start=True, **options):
-        opened.append(Open(host, **options))
+        opened.append(Open(**options))
         if start:
             opened[-1].start()
         return opened[-1]
@@ -59,8 +96,8 @@ async def make_open(host):
     yield make
     for each in opened:
         if each.task is not None:
-            each.host.reads.set()
-            each.host.tell("http.disconnect")
+            each.response.reads.set()
+            each.response.left.set()
             await asyncio.wait({each.task}, timeout=5)
 
 
@@ -75,46 +112,44 @@ def data_of(body):
 async def test_the_answer_begins_before_the_first_event(make_open):
     opened = make_open()
 
-    await opened.until_sent(1)
+    await opened.until_begun()
 
-    assert opened.host.sent == [
-        {"type": "http.response.start", "status": 200, "headers": HEADERS}
-    ]
+    assert opened.response.bodies == []
 
 
 async def test_what_is_there_goes_out_in_one_send(make_open, frame):
     opened = make_open()
-    await opened.until_sent(1)
+    await opened.until_begun()
 
     opened.stream.try_send([frame(1), frame(2)])
     opened.stream.try_send([frame(3)])
-    await opened.until_sent(2)
+    await opened.until_written(1)
 
-    assert [data_of(body) for body in opened.bodies] == [[1, 2, 3]]
-    assert opened.host.sent[1]["more_body"] is True
+    assert [data_of(body) for body in opened.response.bodies] == [[1, 2, 3]]
+    assert not opened.response.ended
 
 
 async def test_a_silent_stream_is_kept_alive_by_comments(make_open, frame):
     opened = make_open(ping_interval=0.01)
-    await opened.until_sent(3)
+    await opened.until_written(2)
 
     opened.stream.try_send([frame()])
-    await opened.until_sent(len(opened.host.sent) + 1)
+    await opened.until_written(len(opened.response.bodies) + 1)
 
-    assert opened.bodies[:2] == [b": keep-alive\n\n"] * 2
-    assert any(data_of(body) == [1] for body in opened.bodies)
+    assert opened.response.bodies[:2] == [b": keep-alive\n\n"] * 2
+    assert any(data_of(body) == [1] for body in opened.response.bodies)
 
 
 async def test_closing_sends_what_is_left_and_ends_the_answer(make_open, frame):
     opened = make_open()
-    await opened.until_sent(1)
+    await opened.until_begun()
     opened.stream.try_send([frame()])
 
     await opened.stream.close()
     await opened.finish()
 
-    assert [data_of(body) for body in opened.bodies] == [[1], []]
-    assert [message["more_body"] for message in opened.host.sent[1:]] == [True, False]
+    assert [data_of(body) for body in opened.response.bodies] == [[1]]
+    assert opened.response.ended
     assert opened.closed.is_set()
 
 
@@ -126,19 +161,19 @@ async def test_a_close_before_the_answer_began_still_ends_it_well(make_open, fra
     opened.start()
     await opened.finish()
 
-    assert [data_of(body) for body in opened.bodies] == [[1], []]
+    assert [data_of(body) for body in opened.response.bodies] == [[1]]
+    assert opened.response.ended
 
 
 async def test_a_client_that_leaves_ends_the_stream(make_open):
     opened = make_open()
-    await opened.until_sent(1)
+    await opened.until_begun()
 
-    opened.host.tell("http.request", body=b"", more_body=False)
-    opened.host.tell("http.disconnect")
+    opened.response.left.set()
     await opened.finish()
 
     assert opened.closed.is_set()
-    assert opened.bodies == []
+    assert opened.response.bodies == []
     assert opened.count("send_failed") == 0
 
 
@@ -146,13 +181,13 @@ async def test_a_client_that_leaves_amid_a_stalled_send_ends_the_stream(
     make_open, frame
 ):
     opened = make_open()
-    await opened.until_sent(1)
-    opened.host.reads.clear()
-    opened.host.sending.clear()
+    await opened.until_begun()
+    opened.response.reads.clear()
+    opened.response.sending.clear()
     opened.stream.try_send([frame()])
-    await opened.host.sending.wait()
+    await opened.response.sending.wait()
 
-    opened.host.tell("http.disconnect")
+    opened.response.left.set()
     await opened.finish()
 
     assert opened.closed.is_set()
@@ -160,7 +195,7 @@ async def test_a_client_that_leaves_amid_a_stalled_send_ends_the_stream(
 
 async def test_a_host_that_cannot_listen_any_more_has_lost_its_client(make_open):
     opened = make_open()
-    opened.host.inbox.put_nowait(RuntimeError("broken"))
+    opened.response.cannot_listen = RuntimeError("broken")
 
     await opened.finish()
 
@@ -169,8 +204,8 @@ async def test_a_host_that_cannot_listen_any_more_has_lost_its_client(make_open)
 
 async def test_a_host_that_raises_has_lost_its_client(make_open, frame):
     opened = make_open()
-    await opened.until_sent(1)
-    opened.host.fault = OSError("gone")
+    await opened.until_begun()
+    opened.response.fault = OSError("gone")
 
     opened.stream.try_send([frame()])
     await opened.finish()
@@ -181,8 +216,8 @@ async def test_a_host_that_raises_has_lost_its_client(make_open, frame):
 
 async def test_a_send_that_waits_too_long_ends_a_slow_consumer(make_open, frame):
     opened = make_open(send_timeout=0.02)
-    await opened.until_sent(1)
-    opened.host.reads.clear()
+    await opened.until_begun()
+    opened.response.reads.clear()
 
     opened.stream.try_send([frame()])
     await opened.finish()
@@ -193,8 +228,8 @@ async def test_a_send_that_waits_too_long_ends_a_slow_consumer(make_open, frame)
 
 async def test_a_policy_that_drops_keeps_the_stream(make_open, frame):
     opened = make_open(send_timeout=0.02, slow_consumer="drop_newest")
-    await opened.until_sent(1)
-    opened.host.reads.clear()
+    await opened.until_begun()
+    opened.response.reads.clear()
     opened.stream.try_send([frame()])
 
     with pytest.raises(TimeoutError):
@@ -206,21 +241,21 @@ async def test_a_policy_that_drops_keeps_the_stream(make_open, frame):
 
 async def test_a_client_that_never_reads_is_given_up(make_open, frame):
     opened = make_open(send_timeout=0.03, slow_consumer="drop_newest")
-    await opened.until_sent(1)
-    opened.host.reads.clear()
+    await opened.until_begun()
+    opened.response.reads.clear()
     opened.stream.try_send([frame()])
 
     async with asyncio.timeout(5):
         await opened.stream.close()
     await opened.finish()
 
-    assert opened.bodies == []
+    assert opened.response.bodies == []
 
 
 async def test_above_its_mark_frames_stay_with_the_session(make_open, frame):
     opened = make_open()
-    await opened.until_sent(1)
-    opened.host.reads.clear()
+    await opened.until_begun()
+    opened.response.reads.clear()
 
     taken = 0
     while opened.stream.try_send([frame()]):

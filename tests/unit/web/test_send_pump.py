@@ -8,7 +8,7 @@ from contextvars import ContextVar, copy_context
 import anyio
 import pytest
 
-from pondsocket_asgi.pump import SendPump
+from pondsocket.web.send_pump import SendPump
 
 EAGER = [False, True] if sys.version_info >= (3, 12) else [False]
 

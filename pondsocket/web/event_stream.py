@@ -1,27 +1,50 @@
-"""EventStream: the transport of one Server-Sent Events response of an ASGI host.
+"""EventStream: the transport of one Server-Sent Events response.
 
-It writes what the session hands it, one ``send`` for all that is there; what a slow
+It writes what the session hands it, one write for all that is there; what a slow
 client does not take stays in the session's outbox, which is bounded. That the client
-left is learnt from the host's ``receive``, beside the writing.
+left is learnt beside the writing, since a quiet stream writes nothing for a while.
 """
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Protocol
 
-from pondsocket import Options, SlowConsumerPolicy, SSEServerTransport
-from pondsocket_asgi.scope import Receive, Send
-from pondsocket_asgi.transport import CLOSING_SHARE
+from pondsocket.options import Options, SlowConsumerPolicy
+from pondsocket.transports.sse import SSEServerTransport
+from pondsocket.web.websocket import CLOSING_SHARE
 
-__all__ = ["EventStream"]
+__all__ = ["EventStream", "StreamResponse"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
 _KEEP_ALIVE = b": keep-alive\n\n"  # a comment, WHATWG HTML 9.2.6
 
 
+class StreamResponse(Protocol):
+    """A host's response without end; an adapter gives one to ``EventStream.run``.
+
+    Each method may raise whatever the host raises: the client is gone then.
+    """
+
+    async def begin(self) -> None:
+        """Send status and headers; called once, first."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; waits as long as the client does not read."""
+        ...
+
+    async def end(self) -> None:
+        """Complete the body; called at most once, last."""
+        ...
+
+    async def wait_until_left(self) -> None:
+        """Return when the client has gone away; runs beside the others."""
+        ...
+
+
 class EventStream(SSEServerTransport):
-    """An SSE connection; made by ``PondASGIApp`` for a GET that was accepted.
+    """An SSE connection; made by ``SSEService`` for a GET that was accepted.
 
     Args:
         id: The user's id; the connection's id is another, and secret.
@@ -46,26 +69,22 @@ class EventStream(SSEServerTransport):
         self._writing: asyncio.Timeout | None = None
         self._written = asyncio.Event()
 
-    async def run(
-        self, receive: Receive, send: Send, headers: list[tuple[bytes, bytes]]
-    ) -> None:
+    async def run(self, response: StreamResponse) -> None:
         """Write the response until the connection ends, by either side.
 
-        Called once by the application callable, after registration. Raises nothing
-        that the host's ``send`` raises: the client is gone then.
+        Called once by the adapter, after registration. Raises nothing that the
+        response raises.
         """
-        listener = asyncio.create_task(
-            self._listen(receive), name=f"pond-listen-{self._id}"
+        listener = asyncio.get_running_loop().create_task(
+            self._listen(response), name=f"pond-listen-{self._id}"
         )
         writing = self._writing = asyncio.timeout(
             self._send_timeout if self._closing else None
         )
         try:
             async with writing:
-                await send(
-                    {"type": "http.response.start", "status": 200, "headers": headers}
-                )
-                await self._write(send)
+                await response.begin()
+                await self._write(response)
         except Exception as error:  # whatever a host raises, and the end of `writing`
             logger.debug("the stream of %r was cut off", self._id, exc_info=True)
             if not writing.expired():
@@ -77,15 +96,14 @@ class EventStream(SSEServerTransport):
             await self.peer_gone()
             await asyncio.wait({listener})
 
-    async def _listen(self, receive: Receive) -> None:
+    async def _listen(self, response: StreamResponse) -> None:
         try:
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            await response.wait_until_left()
         except Exception:  # a task root: a host that cannot say is as good as gone
             logger.debug("listening to %r failed", self._id, exc_info=True)
         self._end_writing_within(0.0)
 
-    async def _write(self, send: Send) -> None:
+    async def _write(self, response: StreamResponse) -> None:
         while True:
             try:
                 async with asyncio.timeout(self._ping_interval or None):
@@ -94,15 +112,13 @@ class EventStream(SSEServerTransport):
                 data = _KEEP_ALIVE
             else:
                 data = b"".join(frame.sse(self._with_event_names) for frame in frames)
-            more = bool(data)
             async with asyncio.timeout(
                 self._send_timeout if self._closes_slow else None
             ):
-                await send(
-                    {"type": "http.response.body", "body": data, "more_body": more}
-                )
-            if not more:
-                return
+                if not data:
+                    await response.end()
+                    return
+                await response.write(data)
 
     def _count_failure(self, error: Exception) -> None:
         if isinstance(error, TimeoutError):

@@ -1,0 +1,32 @@
+"""web: what the adapter of every HTTP server needs; no server is known here.
+
+This is the front door for adapters: a handshake is decided by ``admit``, a WebSocket
+becomes a ``WebSocketTransport``, and an ``SSEService`` answers all other requests.
+"""
+
+from pondsocket.web.errors import BodyTooLarge, ClientLeft
+from pondsocket.web.event_stream import EventStream, StreamResponse
+from pondsocket.web.handshake import Admission, HTTPRequest, Refusal, admit
+from pondsocket.web.listening import close_sockets, open_sockets
+from pondsocket.web.send_pump import SendPump
+from pondsocket.web.sse import HeaderFields, HTTPAnswer, SSEService, StreamAnswer
+from pondsocket.web.websocket import WebSocketTransport
+
+__all__ = [
+    "Admission",
+    "BodyTooLarge",
+    "ClientLeft",
+    "EventStream",
+    "HTTPAnswer",
+    "HTTPRequest",
+    "HeaderFields",
+    "Refusal",
+    "SSEService",
+    "SendPump",
+    "StreamAnswer",
+    "StreamResponse",
+    "WebSocketTransport",
+    "admit",
+    "close_sockets",
+    "open_sockets",
+]
