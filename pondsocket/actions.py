@@ -215,7 +215,7 @@ class Actions:
     # Answers and failures.
 
     async def _run_hook(
-        self, hook: Callable[[*Args], Awaitable[None] | None] | None, *args: *Args
+        self, hook: Callable[[*Args], object] | None, *args: *Args
     ) -> None:
         timeout = self._options.handler_timeout
         await run_hook(hook, *args, telemetry=self._telemetry, timeout=timeout)

@@ -29,7 +29,7 @@ async def invoke(callback: Callable[[*Ts], Awaitable[T] | T], *args: *Ts) -> T:
 
 
 async def attempt(
-    callback: Callable[[*Ts], Awaitable[None] | None], *args: *Ts
+    callback: Callable[[*Ts], object], *args: *Ts
 ) -> BaseException | None:
     """Call ``callback`` and return the failure that ends with it, None if it has none.
 
@@ -46,7 +46,7 @@ async def attempt(
 
 
 async def attempt_within(
-    seconds: float, callback: Callable[[*Ts], Awaitable[None] | None], *args: *Ts
+    seconds: float, callback: Callable[[*Ts], object], *args: *Ts
 ) -> BaseException | None:
     """As :func:`attempt`, but cancel the callback after ``seconds``; 0 is no limit.
 

@@ -1,6 +1,6 @@
 """ChannelOptions: what a channel is made of."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pondsocket.contexts.leave import LeaveContext
@@ -12,8 +12,8 @@ from pondsocket.transport import Transport
 
 __all__ = ["ChannelOptions", "LeaveHandler", "OnDestroy"]
 
-LeaveHandler = Callable[[LeaveContext], Awaitable[None] | None]
-OnDestroy = Callable[[], Awaitable[None] | None]
+LeaveHandler = Callable[[LeaveContext], object]
+OnDestroy = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

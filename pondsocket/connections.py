@@ -251,7 +251,7 @@ class Connections:
 
     async def _run_hook(
         self,
-        hook: Callable[[Transport], Awaitable[None] | None] | None,
+        hook: Callable[[Transport], object] | None,
         transport: Transport,
     ) -> None:
         timeout = self._options.handler_timeout

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import overload
 
 from pondsocket.actions import Actions
@@ -37,7 +37,7 @@ __all__ = ["ConnectionHandler", "Endpoint"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-ConnectionHandler = Callable[[ConnectionContext], Awaitable[None] | None]
+ConnectionHandler = Callable[[ConnectionContext], object]
 CLOSED_NORMALLY = 1000  # RFC 6455 7.4.1
 
 

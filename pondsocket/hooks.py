@@ -5,7 +5,7 @@ event loop and must not block.
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVarTuple
 
@@ -30,12 +30,12 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 _Args = TypeVarTuple("_Args")
 
-OnConnect = Callable[[Transport], Awaitable[None] | None]
-OnDisconnect = Callable[[Transport], Awaitable[None] | None]
-BeforeJoin = Callable[[User, str], Awaitable[None] | None]
-AfterJoin = Callable[[User, str], Awaitable[None] | None]
-BeforeMessage = Callable[[Event], Awaitable[None] | None]
-AfterMessage = Callable[[Event, BaseException | None], Awaitable[None] | None]
+OnConnect = Callable[[Transport], object]
+OnDisconnect = Callable[[Transport], object]
+BeforeJoin = Callable[[User, str], object]
+AfterJoin = Callable[[User, str], object]
+BeforeMessage = Callable[[Event], object]
+AfterMessage = Callable[[Event, BaseException | None], object]
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Hooks:
 
 
 async def run_hook(
-    hook: Callable[[*_Args], Awaitable[None] | None] | None,
+    hook: Callable[[*_Args], object] | None,
     *args: *_Args,
     telemetry: Telemetry,
     timeout: float,  # noqa: ASYNC109 - an Options value; it is logged, never raised

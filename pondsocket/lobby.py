@@ -7,7 +7,7 @@ pattern matches wins.
 
 import copy
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar, overload
@@ -35,10 +35,10 @@ __all__ = ["EventHandler", "JoinHandler", "Lobby", "OutgoingHandler", "Registere
 logger: logging.Logger = logging.getLogger(__name__)
 
 Context = TypeVar("Context")
-_Handler = Callable[[Context], Awaitable[None] | None]
-JoinHandler = Callable[[JoinContext], Awaitable[None] | None]
-EventHandler = Callable[[EventContext], Awaitable[None] | None]
-OutgoingHandler = Callable[[OutgoingContext], Awaitable[None] | None]
+_Handler = Callable[[Context], object]
+JoinHandler = Callable[[JoinContext], object]
+EventHandler = Callable[[EventContext], object]
+OutgoingHandler = Callable[[OutgoingContext], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,13 @@ __all__ = [
 _Context = TypeVar("_Context")
 
 Next = Callable[[], Awaitable[None]]
-Middleware = Callable[[_Context, Next], Awaitable[None] | None]
+Middleware = Callable[[_Context, Next], object]
 
 
 async def run_chain(
     middlewares: Sequence[Middleware[_Context]],
     context: _Context,
-    final: Callable[[_Context], Awaitable[None] | None],
+    final: Callable[[_Context], object],
 ) -> None:
     """Run the middlewares in order around ``final(context)``.
 

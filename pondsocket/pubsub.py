@@ -4,7 +4,7 @@ No implementation is here: ``LocalPubSub`` serves one process, backends for serv
 in by entry point (``open_pubsub``).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Final, Protocol, cast, runtime_checkable
 
@@ -22,8 +22,8 @@ __all__ = [
     "open_pubsub",
 ]
 
-PubSubHandler = Callable[[str, bytes], Awaitable[None] | None]
-OnReconnect = Callable[[], Awaitable[None] | None]
+PubSubHandler = Callable[[str, bytes], object]
+OnReconnect = Callable[[], object]
 
 _ENTRY_POINTS: Final = "pondsocket.pubsub"
 # Scheme of a URL -> the extra that brings its backend. The library that the extra

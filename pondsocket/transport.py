@@ -5,7 +5,7 @@ are powers that are detected once, when a transport is registered. None of them 
 channels; buffering for slow receivers is the session's.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from pondsocket.frame import Frame
@@ -21,8 +21,8 @@ __all__ = [
     "Transport",
 ]
 
-OnCloseCallback = Callable[["Transport"], Awaitable[None] | None]
-OnMessageHandler = Callable[[Event, "Transport"], Awaitable[None] | None]
+OnCloseCallback = Callable[["Transport"], object]
+OnMessageHandler = Callable[[Event, "Transport"], object]
 
 
 @runtime_checkable
