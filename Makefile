@@ -3,6 +3,7 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
+ADAPTER ?= asgi
 ARGS ?=
 
 VENV := .venv
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 
 # Stamps tell what was installed from which pyproject.toml.
 MADE := $(VENV)/.made
-ASGI := $(VENV)/.installed-asgi
+EXTRA = $(VENV)/.installed-$(ADAPTER)
 DEV := $(VENV)/.installed-dev
 
 # --verifytypes looks at what the `python` of the PATH has installed
@@ -22,8 +23,8 @@ VERIFY_TYPES = PATH="$(CURDIR)/$(BIN):$$PATH" pyright --ignoreexternal --verifyt
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: $(ASGI) ## Serve the demo at http://127.0.0.1:8000 (HOST=, PORT=)
-	@$(BIN)/pondsocket demo --host $(HOST) --port $(PORT)
+demo: $(EXTRA) ## Serve the demo at http://127.0.0.1:8000 (HOST=, PORT=, ADAPTER=)
+	@$(BIN)/pondsocket demo --host $(HOST) --port $(PORT) --adapter $(ADAPTER)
 
 test: $(DEV) ## Run the tests (ARGS="-k word")
 	$(BIN)/pytest $(ARGS)
@@ -39,12 +40,16 @@ lint: $(DEV)
 types: $(DEV)
 	$(BIN)/mypy
 	$(VERIFY_TYPES) pondsocket
+	$(VERIFY_TYPES) pondsocket_aiohttp
 	$(VERIFY_TYPES) pondsocket_asgi
+	$(VERIFY_TYPES) pondsocket_websockets
 
 cover: $(DEV)
 	$(BIN)/pytest --cov --cov-report=
 	$(BIN)/coverage report --include='pondsocket/*' --fail-under=100
+	$(BIN)/coverage report --include='adapters/pondsocket_aiohttp/*' --fail-under=95
 	$(BIN)/coverage report --include='adapters/pondsocket_asgi/*' --fail-under=95
+	$(BIN)/coverage report --include='adapters/pondsocket_websockets/*' --fail-under=95
 
 bench: $(DEV) ## Run the benchmarks
 	@set -e; for each in benchmarks/bench_*.py; do \
@@ -67,12 +72,12 @@ $(MADE):
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(ASGI): $(MADE) pyproject.toml
-	$(BIN)/pip install --quiet --editable ".[asgi]"
+$(EXTRA): $(MADE) pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[$(ADAPTER)]"
 	@touch $@
 
 # pip knows --group since 25.1
 $(DEV): $(MADE) pyproject.toml
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet --editable ".[all]" --group dev
-	@touch $@ $(ASGI)
+	@touch $@ $(foreach each,aiohttp asgi websockets,$(VENV)/.installed-$(each))

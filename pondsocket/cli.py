@@ -35,7 +35,9 @@ __all__ = ["Adapter", "main"]
 _ADAPTERS = "pondsocket.adapters"
 
 _EXTRAS = {  # adapter of this distribution -> the libraries of its extra
+    "aiohttp": frozenset({"aiohttp"}),
     "asgi": frozenset({"httptools", "uvicorn", "websockets"}),
+    "websockets": frozenset({"websockets"}),
 }
 
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -145,7 +147,12 @@ def _build_parser() -> argparse.ArgumentParser:
 
 def _add_shared(parser: argparse.ArgumentParser, *, log_level: str) -> None:
     default = "default: %(default)s"
-    parser.add_argument("--adapter", default="asgi", help=default)
+    parser.add_argument(
+        "--adapter",
+        default="asgi",
+        metavar="NAME",
+        help=f"one of {', '.join(_find_adapters())}; {default}",
+    )
     parser.add_argument("--host", default="127.0.0.1", help=default)
     parser.add_argument(
         "--port", default=8000, type=_to_port, help=f"0 for any free one; {default}"
@@ -211,10 +218,14 @@ def _import_module(name: str) -> object:
         raise _CommandError(f"there is no module {name!r}") from None
 
 
+def _find_adapters() -> list[str]:
+    return sorted(entry_points(group=_ADAPTERS).names)
+
+
 def _load_adapter(name: str) -> Adapter:
     entry = next(iter(entry_points(group=_ADAPTERS, name=name)), None)
     if entry is None:
-        known = ", ".join(sorted(entry_points(group=_ADAPTERS).names)) or "none"
+        known = ", ".join(_find_adapters()) or "none"
         raise _CommandError(f"there is no adapter {name!r}; installed: {known}")
     try:
         adapter: Adapter = entry.load()

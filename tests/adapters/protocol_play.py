@@ -42,15 +42,13 @@ class Play:
         self._transport = transport
         self._clients: dict[str, Client] = {}
         self._over: set[str] = set()
-        self._names: dict[str, Any] = {
-            "$origin": f"http://127.0.0.1:{server.host.port}"
-        }
+        self._names: dict[str, Any] = {"$origin": f"http://127.0.0.1:{server.port}"}
         self._seen: set[tuple[str, str]] = set()
-        self._counts = server.counts()
-        self._logged = server.count_log_lines()
+        self._counts: dict[str, int] = {}
         self._ending: asyncio.Task[None] | None = None
 
     async def run(self, steps: list[dict[str, Any]]) -> None:
+        self._counts = await self._server.begin()
         for number, step in enumerate(steps):
             if step.get("on", self._transport) != self._transport:
                 continue
@@ -123,17 +121,18 @@ class Play:
     ) -> None:
         kind = CLIENTS[self._transport]
         fields = self._fill(headers or {})
-        client = await kind.open(self._server.host.port, path, fields)
+        place = self._server.prefix + path
+        client = await kind.open(self._server.port, place, fields)
         if client.is_open:
             self._clients[name] = client
         if client.response.status == host_may_refuse:
             return  # by itself, before it asked the adapter
         assert client.is_open == (refused is None), client.response
         if refused is not None:
-            self._check_refusal(client.response, **refused)
+            await self._check_refusal(client.response, **refused)
         self._check_headers(response or {}, client.response)
 
-    def _check_refusal(
+    async def _check_refusal(
         self,
         response: Response,
         status: int,
@@ -147,7 +146,7 @@ class Play:
             self._match(message, response.body, "body")
         else:
             assert response.status == 403
-            [(found_code, found_reason)] = self._server.host.take_refusals()
+            [(found_code, found_reason)] = await self._server.take_refusals()
             assert found_code == (code or 4000 + status)
             self._match(reason or message, found_reason, "reason")
 
@@ -219,9 +218,9 @@ class Play:
     ) -> None:
         method, path = line.split(" ")
         found = await request(
-            self._server.host.port,
+            self._server.port,
             method,
-            path,
+            self._server.prefix + path,
             self._fill(headers or {}),
             build(body if isinstance(body, str | list) else json.dumps(body)),
             chunked=chunked,
@@ -291,12 +290,12 @@ class Play:
         self._match(text, await client.next_comment(), "comment")
 
     async def step_counted(self, changes: dict[str, int]) -> None:
-        counts = self._server.counts()
+        counts = await self._server.counts()
         grown = {name: counts[name] - self._counts[name] for name in changes}
         assert grown == changes
 
     async def step_logged(self, texts: list[str]) -> None:
-        lines = self._server.log_lines_after(self._logged)
+        lines = await self._server.take_log_lines()
         assert any(all(text in line for text in texts) for line in lines), lines
 
     async def _next(self, name: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Every rule of the client protocol, over real sockets, on every adapter.
 
-The rules are in tests/vectors/client.json, the adapters in protocol_servers.py. Where
+The rules are in tests/vectors/client.json, the adapters in protocol_hosts.py. Where
 the whole module runs, a vector that did not run on an adapter that it applies to is a
 failure, whatever kept it from running.
 """
@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from tests.adapters.protocol_hosts import ADAPTERS, Adapter
 from tests.adapters.protocol_play import CLIENTS, Play
-from tests.adapters.protocol_servers import ADAPTERS, Adapter, Servers
+from tests.adapters.protocol_servers import Servers
+from tests.hosts.table import note
 
 VECTORS = json.loads(
     (Path(__file__).parent.parent / "vectors" / "client.json").read_text("utf-8")
@@ -26,7 +28,7 @@ RUNS: dict[Run, tuple[Adapter, str, dict[str, Any]]] = {
     for adapter in ADAPTERS
     for transport in CLIENTS
     for vector in VECTORS
-    if adapter.applies_to(vector, transport)
+    if adapter.plays(vector, transport)
 }
 
 # uvicorn's oldest WebSocket implementation, deprecated and still offered
@@ -59,9 +61,38 @@ def recording(request: pytest.FixtureRequest) -> Iterator[set[Run]]:
     assert not missing or is_cut_short, f"{len(missing)} did not run: {missing[:20]}"
 
 
+@pytest.fixture(scope="module")
+def kept() -> Iterator[set[Run]]:
+    """Collect what was kept; where that is all there is, the documentation says so."""
+    kept: set[Run] = set()
+    yield kept
+    for adapter in ADAPTERS:
+        wanted = {run for run in RUNS if run[0] == adapter.name}
+        if adapter.host and wanted <= kept:
+            note(adapter.host, "protocol rules kept", describe_rules(adapter))
+
+
+def describe_rules(adapter: Adapter) -> str:
+    """Return how many rules an adapter keeps if all its runs pass, and which not."""
+    rules = {
+        vector["id"]
+        for vector in VECTORS
+        for transport in CLIENTS
+        if adapter.could_play(vector, transport)
+    }
+    if not adapter.exempt:
+        return f"all of {len(rules)}"
+    exempt: dict[str, list[str]] = {}
+    for (_, vector_id), reason in sorted(adapter.exempt.items()):
+        exempt.setdefault(reason, []).append(vector_id)
+    reasons = (f"{', '.join(ids)}: {reason}" for reason, ids in exempt.items())
+    count = len({vector_id for _, vector_id in adapter.exempt})
+    return f"{len(rules) - count} of {len(rules)}; not: {'; '.join(reasons)}"
+
+
 @pytest.mark.parametrize("run", RUNS, ids="-".join)
 async def test_the_protocol_is_kept(
-    run: Run, servers: Servers, recording: set[Run]
+    run: Run, servers: Servers, recording: set[Run], kept: set[Run]
 ) -> None:
     adapter, transport, vector = RUNS[run]
     recording.add(run)
@@ -77,6 +108,7 @@ async def test_the_protocol_is_kept(
             await servers.discard(server)
     assert left == []
     assert servers.take_problems() == []
+    kept.add(run)
 
 
 def test_each_vector_has_an_id_of_its_own() -> None:
@@ -99,4 +131,16 @@ def test_each_vector_runs_on_each_of_its_transports() -> None:
 def test_an_adapter_is_exempt_only_from_what_exists(adapter: Adapter) -> None:
     known = {(t, vector["id"]) for vector in VECTORS for t in vector["transports"]}
 
-    assert adapter.exempt <= known
+    assert adapter.exempt.keys() <= known
+
+
+def test_what_an_adapter_keeps_is_told_with_the_reasons_for_what_it_does_not() -> None:
+    told = {
+        adapter.host: describe_rules(adapter) for adapter in ADAPTERS if adapter.host
+    }
+
+    assert told["uvicorn-wsproto"] == f"all of {len(VECTORS)}"
+    assert told["uvicorn-websockets"] == (
+        f"{len(VECTORS) - 1} of {len(VECTORS)}; not: flood-closed: uvicorn cuts the "
+        "line, and with it the close frame, of a client that goes on sending"
+    )

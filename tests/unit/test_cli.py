@@ -287,15 +287,23 @@ def test_without_any_adapter_installed_the_answer_says_none(chat, capsys, monkey
     assert error_of(capsys).endswith("installed: none")
 
 
+@pytest.mark.parametrize(
+    ("adapter", "library"),
+    [("aiohttp", "aiohttp"), ("asgi", "uvicorn"), ("websockets", "websockets")],
+)
 def test_a_missing_extra_is_answered_with_its_install_command(
-    chat, capsys, monkeypatch
+    adapter, library, chat, capsys, monkeypatch
 ):
-    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    package = f"pondsocket_{adapter}"
+    loaded = [name for name in sys.modules if name.partition(".")[0] == package]
+    for name in loaded:  # as in a process that has not imported it yet
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
 
-    assert serve("chat:pond", adapter="asgi") == 2
+    assert serve("chat:pond", adapter=adapter) == 2
     assert error_of(capsys) == (
-        "the asgi adapter needs uvicorn; install it with: "
-        'pip install "pondsocket[asgi]"'
+        f"the {adapter} adapter needs {library}; install it with: "
+        f'pip install "pondsocket[{adapter}]"'
     )
 
 

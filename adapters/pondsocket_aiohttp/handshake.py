@@ -1,0 +1,75 @@
+"""Handshake: from a request for a WebSocket to a registered transport."""
+
+import logging
+
+from aiohttp import hdrs, web
+
+from pondsocket import Options, PondSocket
+from pondsocket.web import HTTPAnswer, Refusal, SendPump, admit
+from pondsocket_aiohttp.exchange import read_request, to_response
+from pondsocket_aiohttp.transport import AiohttpWebSocketTransport
+
+__all__ = ["open_websocket"]
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+_SIZE_MARGIN = 4096  # bytes above our own limit, so that it is ours which speaks
+_GOODBYE_SHARE = 0.1  # of send_timeout, for the client's answer to a close frame
+
+
+async def open_websocket(
+    pond: PondSocket, pump: SendPump, request: web.Request
+) -> AiohttpWebSocketTransport | web.Response:
+    """Accept a WebSocket and make it live, or return the answer that refuses it.
+
+    No subprotocol is ever negotiated: the client protocol has none. What the handshake
+    was made of is not kept: the transport's ``run`` is for the caller.
+    """
+    if hdrs.SEC_WEBSOCKET_PROTOCOL in request.headers:
+        request = _without_subprotocols(request)
+    websocket = _make_websocket(pond.options)
+    if request.method != hdrs.METH_GET or not websocket.can_prepare(request):
+        return to_response(HTTPAnswer.text(400, "expected a WebSocket handshake"))
+    admission = await admit(pond, read_request(request))
+    if isinstance(admission, Refusal):
+        return to_response(HTTPAnswer.text(admission.status, admission.message))
+    wire = request.transport
+    try:
+        await websocket.prepare(request)
+    except ConnectionError:
+        logger.debug("a client left during its handshake", exc_info=True)
+        wire = None
+    if wire is None:
+        return web.Response()  # which nobody is there to read
+    transport = AiohttpWebSocketTransport(
+        id=admission.user_id,
+        websocket=websocket,
+        wire=wire,
+        pump=pump,
+        options=pond.options,
+        joins_messages=admission.joins_messages,
+    )
+    try:
+        await admission.register(transport)
+    except BaseException:  # a server that cancels its handlers, too
+        await transport.peer_gone()
+        raise
+    return transport
+
+
+def _without_subprotocols(request: web.Request) -> web.Request:
+    """Return the same request without the offer; aiohttp logs one that it ignores."""
+    headers = request.headers.copy()
+    headers.popall(hdrs.SEC_WEBSOCKET_PROTOCOL)
+    return request.clone(headers=headers)
+
+
+def _make_websocket(options: Options) -> web.WebSocketResponse:
+    limit = options.max_message_size
+    return web.WebSocketResponse(
+        timeout=options.send_timeout * _GOODBYE_SHARE,
+        autoping=False,  # the transport wants to see them
+        compress=options.compression,
+        max_msg_size=limit + _SIZE_MARGIN if limit else 0,
+        writer_limit=0,  # each send waits while the client does not read
+    )

@@ -1,0 +1,132 @@
+"""AiohttpWebSocketTransport: one WebSocket of aiohttp, as the core sees it."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from aiohttp import WSMessage, WSMsgType, web
+
+from pondsocket import Options
+from pondsocket.web import ClientLeft, SendPump, WebSocketTransport
+from pondsocket_aiohttp.heartbeat import Heartbeat
+
+__all__ = ["AiohttpWebSocketTransport"]
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+_POLICY_VIOLATION = 1008  # RFC 6455 7.4.1
+_RATE = 1000  # pings and pongs per second
+_BURST = 2000
+
+
+class AiohttpWebSocketTransport(WebSocketTransport):
+    """The transport of one prepared WebSocket; made by the routes of ``setup``.
+
+    Args:
+        id: The user's id, the connection's too.
+        websocket: Prepared, with ``autoping=False``.
+        wire: What carries it: dropped if its client takes nothing any more.
+        pump: Runs the sends; one for all connections is best.
+        options: ``send_timeout``, ``slow_consumer``, ``ping_interval`` and
+            ``pong_wait`` are used.
+        joins_messages: Whether the client takes several messages, separated by
+            newlines, in one WebSocket frame.
+
+    Attributes:
+        websocket: As above.
+    """
+
+    _debt = 0.0  # control frames above the rate
+    _counted = 0.0  # when it was last brought up to date
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        websocket: web.WebSocketResponse,
+        wire: asyncio.Transport,
+        pump: SendPump | None = None,
+        options: Options | None = None,
+        joins_messages: bool = False,
+    ) -> None:
+        options = options or Options()
+        super().__init__(
+            id=id,
+            pump=pump,
+            options=options,
+            joins_messages=joins_messages,
+        )
+        self.websocket = websocket
+        self._wire = wire
+        self._heartbeat: Heartbeat | None = None
+        if options.ping_interval:
+            self._heartbeat = Heartbeat(
+                asyncio.get_running_loop(),
+                interval=options.ping_interval,
+                patience=options.pong_wait,
+                ask=self._ask,
+                give_up=wire.abort,
+            )
+
+    async def _send_messages(self, messages: Sequence[str | bytes]) -> None:
+        for message in messages:
+            if isinstance(message, str):
+                await self.websocket.send_str(message)
+            else:
+                await self.websocket.send_bytes(message)
+
+    async def _receive_message(self) -> str | bytes:
+        while not self._closing:
+            message = await self.websocket.receive()
+            if self._heartbeat is not None:
+                self._heartbeat.hear()
+            match message.type:
+                case WSMsgType.TEXT | WSMsgType.BINARY:
+                    data: str | bytes = message.data
+                    return data
+                case WSMsgType.PING | WSMsgType.PONG:
+                    await self._take_control_frame(message)
+                case _ if not self._closing:
+                    raise ClientLeft
+        # aiohttp reads on for the close frame of the client, as long as the handler
+        # does not return; who closes interrupts this when that is over
+        over: asyncio.Future[str | bytes] = asyncio.get_running_loop().create_future()
+        return await over
+
+    async def _take_control_frame(self, message: WSMessage) -> None:
+        """Answer a ping, unless there are too many; no limit on messages sees them."""
+        now = asyncio.get_running_loop().time()
+        self._debt = max(0.0, self._debt - (now - self._counted) * _RATE) + 1
+        self._counted = now
+        if self._debt > _BURST:
+            self._end(_POLICY_VIOLATION, "too many frames")
+        elif message.type is WSMsgType.PING:
+            try:
+                await self.websocket.pong(message.data)
+            except ConnectionError as exc:
+                raise ClientLeft from exc
+
+    def _ask(self) -> None:
+        self._pump.start(self._ping(), self._context)
+
+    async def _ping(self) -> None:
+        try:
+            await self.websocket.ping()
+        except ConnectionError:  # the reader hears of it as well
+            logger.debug("no ping for %r, which left", self._id, exc_info=True)
+
+    def _stop_reading(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        super()._stop_reading()
+
+    async def _send_close(self, code: int, reason: str) -> None:
+        """Send a close frame and wait for the client's, for a while.
+
+        Whatever is then still unsent has had its time.
+        """
+        try:
+            await self.websocket.close(code=code, message=reason.encode())
+        finally:
+            if self._wire.get_write_buffer_size():
+                self._wire.abort()

@@ -1,0 +1,140 @@
+"""PondHandler: what ``websockets.serve`` needs of a PondSocket."""
+
+import asyncio
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
+
+from pondsocket import PondSocket
+from pondsocket.web import Admission, HTTPAnswer, HTTPRequest, Refusal, SendPump, admit
+from pondsocket_websockets.connection import ONLY_WEBSOCKETS, PondConnection
+from pondsocket_websockets.exchange import make_response, read_request
+from pondsocket_websockets.settings import settings_for
+from pondsocket_websockets.transport import WebsocketsTransport
+
+__all__ = ["PondHandler"]
+
+_SWITCHING_PROTOCOLS = 101
+_NO_HANDSHAKE = {  # status by the library -> what must go with it
+    405: [("allow", "GET")],
+    426: [("upgrade", "websocket")],
+}
+
+
+class PondHandler:
+    r"""Serves a PondSocket for those who call ``websockets.serve`` themselves.
+
+    ::
+
+        handler = PondHandler(pond)
+        async with websockets.serve(handler, host, port, **handler.settings):
+            await stop.wait()
+            await handler.close()
+
+    The connection handler of the PondSocket runs during the handshake. A
+    ``process_request`` of one's own decides before it, and hands on what it does not
+    decide::
+
+        async def process_request(connection, request):
+            if request.path == "/health":
+                return connection.respond(200, "fine\n")
+            return await handler.process_request(connection, request)
+
+    Args:
+        pond: What to serve; endpoints may be created later, too.
+    """
+
+    def __init__(self, pond: PondSocket) -> None:
+        self._pond = pond
+        self._pump = SendPump()
+        self._admissions: WeakKeyDictionary[ServerConnection, Admission] = (
+            WeakKeyDictionary()
+        )
+        self._deciding: set[asyncio.Timeout] = set()
+        self._silent: set[PondConnection] = set()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All keywords for ``websockets.serve``, by the options of the PondSocket.
+
+        Only ``process_request`` is necessary. The others set limits, deadlines and
+        keep-alive pings, and harden each connection; change what you like.
+        """
+        return settings_for(self._pond.options) | {
+            "process_request": self.process_request,
+            "create_connection": partial(PondConnection, self._silent),
+        }
+
+    async def process_request(
+        self, connection: ServerConnection, request: Request
+    ) -> Response:
+        """Decide about a handshake; called by the library once it has read it.
+
+        Returns:
+            The response: 101 if the connection handler accepted, its refusal with its
+            status, or what is wrong with the handshake, which no handler sees then.
+        """
+        response = connection.protocol.accept(request)
+        if response.status_code in _NO_HANDSHAKE:
+            headers = _NO_HANDSHAKE[response.status_code]
+            return make_response(
+                HTTPAnswer.text(response.status_code, ONLY_WEBSOCKETS, headers)
+            )
+        if response.status_code != _SWITCHING_PROTOCOLS:
+            return response
+        trust_forwarded = self._pond.options.trust_forwarded
+        admission = await self._decide(
+            read_request(connection, request, trust_forwarded=trust_forwarded)
+        )
+        if isinstance(admission, Refusal):
+            return make_response(HTTPAnswer.text(admission.status, admission.message))
+        self._admissions[connection] = admission
+        return response
+
+    async def _decide(self, request: HTTPRequest) -> Admission | Refusal:
+        deciding = asyncio.timeout(None)
+        self._deciding.add(deciding)
+        try:
+            async with deciding:
+                return await admit(self._pond, request)
+        except TimeoutError:  # close() does not wait for the connection handler
+            return Refusal(503, "The server is shutting down")
+        finally:
+            self._deciding.discard(deciding)
+
+    async def __call__(self, connection: ServerConnection) -> None:
+        """Carry an accepted connection to its end; called by the library.
+
+        Raises:
+            RuntimeError: If the handshake did not go through :meth:`process_request`.
+        """
+        admission = self._admissions.pop(connection, None)
+        if admission is None:
+            raise RuntimeError("expected process_request=handler.process_request")
+        transport = WebsocketsTransport(
+            id=admission.user_id,
+            connection=connection,
+            pump=self._pump,
+            options=self._pond.options,
+            joins_messages=admission.joins_messages,
+        )
+        try:
+            if await admission.register(transport):
+                await transport.run()
+        finally:  # the library cancels its tasks with the event loop, too
+            await transport.peer_gone()
+
+    async def close(self) -> None:
+        """Close the PondSocket: 1012 to everybody, 503 to who is just arriving.
+
+        To be called before the library's server is closed; idempotent.
+        """
+        await self._pond.close()
+        now = asyncio.get_running_loop().time()
+        while self._deciding:
+            self._deciding.pop().reschedule(now)
+        for connection in tuple(self._silent):
+            connection.transport.abort()
