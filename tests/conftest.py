@@ -1,4 +1,4 @@
-"""What every test may use, and when a test may be skipped.
+"""What every test may use, when a test may be skipped, and what a run must agree with.
 
 A machine without Chromium or npm skips the tests that need them and says so. In
 continuous integration (POND_CI set) nothing may be skipped: a skip is a failure unless
@@ -11,6 +11,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+
+from tests.hosts.table import DOCUMENT, TABLE
 
 SKIPS_ALLOWED_IN_CI: dict[str, str] = {
     # reason of the skip -> where the test runs nevertheless
@@ -94,3 +96,30 @@ def fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> N
     if reason not in SKIPS_ALLOWED_IN_CI:
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped in CI: {reason}"
+
+
+# At the end of a run, what it noted of the hosts is held against docs/hosts.md.
+
+DIFFERENCES = pytest.StashKey[list[str]]()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the table, or fail the run if it says something else."""
+    if not TABLE:
+        return
+    text = DOCUMENT.read_text()
+    if os.environ.get("POND_WRITE_DOCS"):
+        DOCUMENT.write_text(TABLE.write_into(text))
+    elif differences := TABLE.compare(text):
+        session.config.stash[DIFFERENCES] = differences
+        session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Name the cells that differ."""
+    if differences := config.stash.get(DIFFERENCES, []):
+        terminalreporter.section("docs/hosts.md differs (POND_WRITE_DOCS=1 writes it)")
+        for line in differences:
+            terminalreporter.line(line)

@@ -1,0 +1,71 @@
+import pytest
+
+from tests.hosts.commands import HOSTS
+from tests.hosts.table import BEGIN, DOCUMENT, END, QUESTIONS, Table, read
+
+EMPTY = f"# Hosts\n\n{BEGIN}\n{END}\n\nmore\n"
+
+
+@pytest.fixture
+def table() -> Table:
+    table = Table()
+    table.note("daphne", "exit code", "0")
+    return table
+
+
+def test_what_was_noted_is_written_and_read_again(table):
+    text = table.write_into(EMPTY)
+
+    assert read(text)["daphne", "exit code"] == "0"
+
+
+def test_every_cell_has_a_place(table):
+    assert len(read(table.write_into(EMPTY))) == len(HOSTS) * len(QUESTIONS)
+
+
+def test_what_stands_around_the_table_stays(table):
+    text = table.write_into(EMPTY)
+
+    assert text.startswith(f"# Hosts\n\n{BEGIN}\n|")
+    assert text.endswith(f"|\n{END}\n\nmore\n")
+
+
+def test_cells_that_were_not_noted_stay(table):
+    other = Table()
+    other.note("granian", "exit code", "1")
+
+    text = other.write_into(table.write_into(EMPTY))
+
+    assert read(text)["daphne", "exit code"] == "0"
+
+
+def test_a_document_that_says_the_same_is_no_difference(table):
+    assert not table.compare(table.write_into(EMPTY))
+
+
+def test_a_difference_names_its_cell(table):
+    assert table.compare(EMPTY) == [
+        "daphne, exit code: observed '0', documented '?'",
+    ]
+
+
+def test_two_answers_to_one_question_are_an_error(table):
+    with pytest.raises(ValueError, match="noted '1', but '0' before"):
+        table.note("daphne", "exit code", "1")
+
+
+@pytest.mark.parametrize(
+    ("host", "question"), [("apache", "exit code"), ("daphne", "favourite colour")]
+)
+def test_what_the_table_has_no_cell_for_is_an_error(table, host, question):
+    with pytest.raises(ValueError, match="no cell"):
+        table.note(host, question, "0")
+
+
+def test_a_document_without_a_place_for_the_table_is_an_error(table):
+    with pytest.raises(ValueError, match="expected"):
+        table.write_into("# Hosts\n")
+
+
+def test_the_document_has_a_place_for_the_table(table):
+    assert table.write_into(DOCUMENT.read_text())
