@@ -3,70 +3,165 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
+import socket
+import subprocess
 import sys
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import httpx
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
-COMMAND = re.compile(r"^    uvicorn (\w+:\w+)$", re.MULTILINE)
-ADDRESS = re.compile(r"running on (http://127\.0\.0\.1:\d+)")
+COMMAND = re.compile(r"^    (?:python )?(\w.*)$", re.MULTILINE)
+
+WITHOUT_HTTP = {"tcp_lines"}  # it has tests of its own
+WITHOUT_STREAMS = {"websockets_raw", "any_server.py websockets"}
+
+# runs a program with its arguments; each lobby tells of those who leave
+WATCHED = """
+import runpy, sys
+from pondsocket import Endpoint
+
+create = Endpoint.create_channel
+
+def create_watched(*arguments):
+    lobby = create(*arguments)
+    lobby.on_leave(lambda ctx: print("gone:", ctx.reason.value, file=sys.stderr))
+    return lobby
+
+Endpoint.create_channel = create_watched
+del sys.argv[0]
+runpy.run_module(sys.argv[0].removesuffix(".py"), run_name="__main__", alter_sys=True)
+"""
+
+FOR_STREAM = {"accept": "text/event-stream"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A file, and one of the commands that its first lines name."""
+
+    name: str
+    command: str
+
+    @property
+    def path(self):
+        is_mounted = self.name.endswith("_app")
+        return "/ws/socket" if is_mounted else "/socket"
+
+    @property
+    def room(self):
+        return "/news" if self.name == "fastapi_app" else "/chat/1"
+
+    @property
+    def said(self):
+        """What everybody in the room hears: the event's name and its payload."""
+        if self.name == "fastapi_app":
+            return "published", {"headline": "hi"}
+        return "message", {"text": "hi"}
+
+    @property
+    def serves_streams(self):
+        return not {self.name, self.command} & WITHOUT_STREAMS
+
+    def arguments(self, port):
+        """Return the command with the port to listen on."""
+        words = self.command.split()
+        if words[0] == "uvicorn":
+            words += ["--port", str(port)]
+        elif words[0] == "hypercorn":
+            # no worker processes: they would not be watched
+            words += ["--bind", f"127.0.0.1:{port}", "--workers", "0"]
+        return words
+
+
+def commands(path):
+    documentation = path.read_text().split('"""')[1]
+    return COMMAND.findall(documentation)
+
+
+NAMES = sorted({path.stem for path in EXAMPLES.glob("*.py")} - WITHOUT_HTTP)
+ALL = [
+    Example(name, command)
+    for name in NAMES
+    for command in commands(EXAMPLES / f"{name}.py")
+]
+STREAMING = [each for each in ALL if each.serves_streams]
+NOT_STREAMING = [each for each in ALL if not each.serves_streams]
+
+every_example = pytest.mark.parametrize("example", ALL, ids=attrgetter("command"))
 
 
 class Server:
-    """An example in a process of its own, started as its docstring says."""
+    """An example in a process of its own, started as its first lines say."""
 
-    def __init__(self, process, url):
+    def __init__(self, process, url, log):
         self.process = process
         self.url = url
-        self.log = ""
+        self._log = log
+
+    @property
+    def log(self):
+        return self._log.read_text()
 
     async def stop(self):
         """Interrupt it as Ctrl+C does and return what it said until it ended."""
         self.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(10):
-            self.log += (await self.process.stderr.read()).decode()
             await self.process.wait()
         return self.log
 
-
-@contextlib.asynccontextmanager
-async def started(name):
-    (target,) = COMMAND.findall((EXAMPLES / f"{name}.py").read_text())
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "uvicorn", target, "--port", "0"),
-        cwd=EXAMPLES,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        log = ""
+    async def wait_until_it_listens(self, port):
         async with asyncio.timeout(15):
-            while not (found := ADDRESS.search(log)):
-                line = await process.stderr.readline()
-                assert line, f"{name} ended: {log}"
-                log += line.decode()
-        yield Server(process, found[1])
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        # the transport of a pipe that nobody read to its end would warn
-        await process.stderr.read()
+            while True:
+                assert self.process.returncode is None, self.log
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    await asyncio.sleep(0.05)  # a process tells nobody that it listens
+                else:
+                    writer.close()
+                    return
 
 
-def socket_path(name):
-    return "/socket" if name == "uvicorn_raw" else "/ws/socket"
+@pytest.fixture
+def start(tmp_path):
+    @contextlib.asynccontextmanager
+    async def start(example):
+        log = tmp_path / "log"
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", WATCHED, *example.arguments(port)),
+                cwd=EXAMPLES,
+                env={**os.environ, "PORT": str(port)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        server = Server(process, f"http://127.0.0.1:{port}", log)
+        try:
+            await server.wait_until_it_listens(port)
+            yield server
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    return start
 
 
-def room(name):
-    return "/news" if name == "fastapi_app" else "/chat/1"
+def open_socket(server, path):
+    return connect(server.url.replace("http", "ws") + path)
 
 
 def client_message(action, channel, event, payload=None):
@@ -89,83 +184,116 @@ async def event_named(websocket, name):
                 return message
 
 
-async def receive_for_ever(websocket):
-    while True:
-        await websocket.recv()
-
-
-@pytest.fixture
-def open_socket():
-    def open_it(server, name):
-        return connect(server.url.replace("http", "ws") + socket_path(name))
-
-    return open_it
-
-
-@pytest.mark.parametrize("name", NAMES)
-async def test_an_example_serves_sockets_streams_and_its_own_pages(name, open_socket):
-    async with (
-        started(name) as server,
-        httpx.AsyncClient(base_url=server.url) as client,
-        open_socket(server, name) as websocket,
-    ):
-        await websocket.send(client_message("JOIN_CHANNEL", room(name), "join"))
+@contextlib.asynccontextmanager
+async def member(server, example):
+    """Join the example's room over a WebSocket."""
+    async with open_socket(server, example.path) as websocket:
+        await websocket.send(client_message("JOIN_CHANNEL", example.room, "join"))
         await event_named(websocket, "ACKNOWLEDGE")
+        yield websocket
 
-        accept = {"accept": "text/event-stream"}
-        async with client.stream("GET", socket_path(name), headers=accept) as stream:
-            secret = {"x-connection-id": stream.headers["x-connection-id"]}
-            joined = await client.post(
-                socket_path(name),
-                headers=secret,
-                content=client_message("JOIN_CHANNEL", room(name), "join"),
-            )
-            assert joined.status_code == 204
-            await say_something(name, client, websocket)
-            lines = stream.aiter_lines()
-            event, body = SAID[name]
+
+async def say_something(example, client, websocket):
+    """Let everybody in the room hear `example.said`."""
+    if example.name == "fastapi_app":
+        answer = await client.post("/news", json={"headline": "hi"})
+        assert answer.status_code == 202
+    else:
+        message = client_message("BROADCAST", example.room, *example.said)
+        await websocket.send(message)
+
+
+async def code_of_close(websocket):
+    """Wait for the end of a connection and return the code that the server gave."""
+    async with asyncio.timeout(10):
+        await websocket.wait_closed()
+    return websocket.close_code
+
+
+def test_each_example_says_how_to_run_it():
+    assert [name for name in NAMES if not commands(EXAMPLES / f"{name}.py")] == []
+
+
+@every_example
+async def test_an_example_serves_sockets(example, start):
+    async with (
+        start(example) as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+        member(server, example) as websocket,
+    ):
+        await say_something(example, client, websocket)
+
+        event, body = example.said
+        assert (await event_named(websocket, event))["payload"] == body
+
+
+@pytest.mark.parametrize("example", STREAMING, ids=attrgetter("command"))
+async def test_an_example_serves_streams(example, start):
+    async with (
+        start(example) as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+        member(server, example) as websocket,
+        client.stream("GET", example.path, headers=FOR_STREAM) as stream,
+    ):
+        joined = await client.post(
+            example.path,
+            headers={"x-connection-id": stream.headers["x-connection-id"]},
+            content=client_message("JOIN_CHANNEL", example.room, "join"),
+        )
+        assert joined.status_code == 204
+        await say_something(example, client, websocket)
+
+        event, body = example.said
+        lines = stream.aiter_lines()
+        async with asyncio.timeout(5):
             while await anext(lines) != f"event: {event}":
                 pass
             heard = json.loads((await anext(lines)).removeprefix("data: "))
         assert heard["payload"] == body
 
+
+@pytest.mark.parametrize("example", NOT_STREAMING, ids=attrgetter("command"))
+async def test_an_example_without_streams_says_so(example, start):
+    async with start(example) as server, httpx.AsyncClient() as client:
+        answer = await client.get(server.url + example.path, headers=FOR_STREAM)
+
+    assert answer.status_code == 426
+    assert "no event streams" in answer.text
+
+
+@every_example
+async def test_an_example_refuses_what_is_no_endpoint(example, start):
+    async with start(example) as server:
         with pytest.raises(InvalidStatus) as refused:
-            await connect(server.url.replace("http", "ws") + socket_path(name) + "/no")
-        assert refused.value.response.status_code in {403, 404}
+            await open_socket(server, example.path + "/no")
 
+    assert refused.value.response.status_code == 404
+
+
+@every_example
+async def test_an_example_ends_well_and_tells_its_clients(example, start):
+    async with start(example) as server, member(server, example) as websocket:
         log = await server.stop()
-        with pytest.raises(ConnectionClosed):
-            await receive_for_ever(websocket)
 
+        assert await code_of_close(websocket) == 1012
+    assert log.count("gone: connection_closed") == 1
     assert "Traceback" not in log
     assert server.process.returncode in {0, -signal.SIGINT}
-
-
-SAID = {name: ("message", {"text": "hi"}) for name in NAMES} | {
-    "fastapi_app": ("published", {"headline": "hi"})
-}
-
-
-async def say_something(name, client, websocket):
-    if name == "fastapi_app":
-        answer = await client.post("/news", json={"headline": "hi"})
-        assert answer.status_code == 202
-    else:
-        message = client_message("BROADCAST", room(name), *SAID[name])
-        await websocket.send(message)
-    await event_named(websocket, SAID[name][0])
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("aiohttp_app", "0 connected"),
         ("django_app", "0 connected"),
         ("litestar_app", "0 connected"),
+        ("quart_app", "0 connected"),
         ("starlette_app", "open, 0 connected"),
     ],
 )
-async def test_the_frameworks_own_routes_are_still_there(name, text):
-    async with started(name) as server, httpx.AsyncClient() as client:
+async def test_the_frameworks_own_routes_are_still_there(name, text, start):
+    example = next(each for each in ALL if each.name == name)
+    async with start(example) as server, httpx.AsyncClient() as client:
         answer = await client.get(f"{server.url}/status")
 
     assert answer.text == text

@@ -1,14 +1,9 @@
 """The application that the published clients talk to: rooms, and doors that stay shut.
 
-``pondsocket serve tests.clients.chat:pond`` serves it as people do. Run as a module
-with the number of a listening socket, it serves on that one, and leaves the names of
-the events out of event streams as the JavaScript `SSEClient` needs it.
+``pondsocket serve tests.clients.chat:pond`` serves it as people do. ``app`` is for ASGI
+hosts, and leaves the names of the events out of event streams as the JavaScript
+`SSEClient` needs it.
 """
-
-import socket
-import sys
-
-import uvicorn
 
 from pondsocket import (
     ConnectionContext,
@@ -23,6 +18,7 @@ from pondsocket_asgi import PondASGIApp
 REFUSAL = "Kein Zutritt für Fremde 🚪"
 
 pond = PondSocket()
+app = PondASGIApp(pond, sse_event_names=False)
 
 
 def welcome(ctx: ConnectionContext) -> None:
@@ -134,15 +130,3 @@ async def say_goodbye(ctx: LeaveContext) -> None:
 async def find_id(ctx: EventContext, name: str) -> str:
     everyone = await ctx.get_all_assigns()
     return next(id for id, assigns in everyone.items() if assigns["name"] == name)
-
-
-def main() -> None:
-    listening = socket.socket(fileno=int(sys.argv[1]))
-    app = PondASGIApp(pond, sse_event_names=False)
-    # without the timeout uvicorn waits for the clients to end their event streams
-    config = uvicorn.Config(app, ws="websockets-sansio", timeout_graceful_shutdown=1)
-    uvicorn.Server(config).run([listening])
-
-
-if __name__ == "__main__":
-    main()

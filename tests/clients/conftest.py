@@ -2,31 +2,27 @@
 
 A person is of the kind `python`, `javascript` (WebSocket in Node.js) or `sse` (the
 JavaScript package's `SSEClient`). A test that asks for `person` or `couple` runs for
-each kind, or for each pairing of kinds.
+each kind, or for each pairing of kinds, on each host: see tests.clients.meetings.
 """
 
 import contextlib
-import functools
 import itertools
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.clients.meetings import ALONE, COUPLES, Meeting
 from tests.clients.node_people import DRIVER, Node, NodePerson, run_node
-from tests.clients.people import COUPLES, PERSONS, Person
+from tests.clients.people import Person
 from tests.clients.python_people import PythonPerson
-from tests.clients.servers import (
-    CommandLineServer,
-    Server,
-    SocketServer,
-    listening_server,
-    running,
-)
+from tests.clients.servers import CHAT, listening_server, url_of
+from tests.hosts.commands import HOSTS
+from tests.hosts.process import run_host
 
 INSTALL_SECONDS = 40
 
@@ -58,35 +54,30 @@ def node(npm: Path) -> str:
     return program
 
 
-@pytest.fixture(scope="session")
-def servers(tmp_path_factory) -> Iterator[Callable[[tuple[str, ...]], Server]]:
-    """Return the server on which people of these kinds can meet; shared by all tests.
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def servers(tmp_path_factory) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    """Return where a host listens; each is started once, and shared by all tests."""
+    urls: dict[str, str] = {}
+    async with contextlib.AsyncExitStack() as stack:
 
-    `pondsocket serve`, or what `SSEClient` needs.
-    """
-    with contextlib.ExitStack() as stack:
+        async def find(host: str) -> str:
+            if host not in urls:
+                log = tmp_path_factory.mktemp(host) / "log"
+                if host in HOSTS:
+                    process = await stack.enter_async_context(run_host(host, CHAT, log))
+                    urls[host] = url_of(process.port)
+                else:
+                    server = stack.enter_context(listening_server(host, log))
+                    urls[host] = server.url
+            return urls[host]
 
-        @functools.cache
-        def start(has_named_events: bool) -> Server:
-            log = tmp_path_factory.mktemp("server") / "log"
-            if has_named_events:
-                return stack.enter_context(running(CommandLineServer(log)))
-            return stack.enter_context(listening_server(log))
-
-        yield lambda kinds: start("sse" not in kinds)
+        yield find
 
 
 @pytest.fixture
 def channel() -> str:
     """Name of a room that no other test enters."""
     return f"/room/{next(_ROOM_NUMBERS)}"
-
-
-@pytest.fixture
-def own_server(tmp_path) -> Iterator[SocketServer]:
-    """A server that the test may kill; it accepts callers even while it is dead."""
-    with listening_server(tmp_path / "log") as server:
-        yield server
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -135,13 +126,13 @@ async def open_person(driver_if_needed) -> AsyncIterator[Callable[..., Any]]:
 
 @pytest.fixture
 def meet(open_person, servers) -> Callable[..., Any]:
-    """Connect people of the given kinds, `ann` first."""
+    """Connect the people of a meeting, `ann` first."""
 
-    async def meet(kinds: tuple[str, ...], **settings: Any) -> list[Person]:
-        url = servers(kinds).url
+    async def meet(meeting: Meeting, **settings: Any) -> list[Person]:
+        url = await servers(meeting.host)
         people = [
             await open_person(kind, name, url, **settings)
-            for kind, name in zip(kinds, NAMES, strict=False)
+            for kind, name in zip(meeting.kinds, NAMES, strict=False)
         ]
         for each in people:
             await each.connect()
@@ -151,14 +142,14 @@ def meet(open_person, servers) -> Callable[..., Any]:
     return meet
 
 
-@pytest_asyncio.fixture(params=PERSONS, loop_scope="session")
+@pytest_asyncio.fixture(params=ALONE, loop_scope="session")
 async def person(request, meet) -> Person:
-    """One connected person of each kind."""
+    """One connected person of each kind, on each host."""
     (person,) = await meet(request.param)
     return person
 
 
 @pytest_asyncio.fixture(params=COUPLES, loop_scope="session")
 async def couple(request, meet) -> list[Person]:
-    """Two connected people, ann and bob, in each pairing of kinds."""
+    """Two connected people, ann and bob, in each pairing of kinds, on each host."""
     return await meet(request.param)

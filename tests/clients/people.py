@@ -10,28 +10,10 @@ from collections import defaultdict
 from contextlib import suppress
 from typing import Any, TypeAlias
 
-import pytest
-
 Payload: TypeAlias = dict[str, Any]
 
 # for what takes milliseconds, or seconds until the JavaScript client tries again
 SECONDS = 8
-
-
-def of_kinds(*each: str) -> Any:
-    """Return one parameter of a test, marked with what its clients need."""
-    marks = () if set(each) == {"python"} else pytest.mark.npm
-    return pytest.param(each, id="-".join(each), marks=marks)
-
-
-PERSONS = [of_kinds("python"), of_kinds("javascript"), of_kinds("sse")]
-COUPLES = [
-    of_kinds("python", "python"),
-    of_kinds("javascript", "javascript"),
-    of_kinds("python", "javascript"),
-    of_kinds("sse", "python"),
-    of_kinds("sse", "sse"),
-]
 
 
 class Notes:

@@ -1,34 +1,42 @@
-"""Servers: processes that serve tests.clients.chat with uvicorn on the loopback.
+"""Servers that a test may kill and start again on their port.
 
-Two kinds. `pondsocket serve` binds its port itself. The other one is uvicorn with
-`PondASGIApp` as an application of its own; it serves on a socket that the tests keep
-open, so that who calls while there is no server waits for the next one instead of being
-refused (the published Python client tries to reconnect once only).
+A `SocketServer` runs a program of ours on a socket that the tests keep open, so that
+who calls while there is no server waits for the next one instead of being refused (the
+published Python client tries to reconnect once only). A host that binds its port itself
+is started again by `run_again`.
 """
 
-import re
-import select
+import asyncio
+import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import IO, TypeVar
+
+from tests.hosts.commands import HOSTS, Target
+from tests.hosts.process import HostProcess
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 15
 
+CHAT = "tests.clients.chat"
 
-class Server(ABC):
-    """A process that the tests start, end and start again, on one port."""
 
-    port: int
+def url_of(port: int) -> str:
+    """Return where clients of the chat connect."""
+    return f"http://127.0.0.1:{port}/socket"
 
-    def __init__(self, log: Path) -> None:
+
+class SocketServer:
+    """A process that the tests start, end and start again, on one listening socket."""
+
+    def __init__(self, program: str, log: Path, listening: socket.socket) -> None:
+        self._program = program
         self._log = log
+        self._socket = listening
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -36,22 +44,19 @@ class Server(ABC):
         """Where clients connect; a process that died by itself is told of."""
         assert self._process, "start it first"
         assert self._process.poll() is None, self._log.read_text()
-        return f"http://127.0.0.1:{self.port}/socket"
+        return url_of(self._socket.getsockname()[1])
 
-    @abstractmethod
     def start(self) -> None:
-        """Start the process; from then on clients can connect."""
-
-    def _run(
-        self, *arguments: str, stdout: int | IO[bytes], fd: int | None = None
-    ) -> None:
+        """Start the process; clients can connect before it is ready."""
+        number = self._socket.fileno()
+        command = ["-m", "tests.clients.programs", self._program, str(number)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [sys.executable, *command],
                 cwd=ROOT,
-                stdout=stdout,
+                stdout=log,
                 stderr=log,
-                pass_fds=[] if fd is None else [fd],
+                pass_fds=[number],
             )
 
     def kill(self) -> None:
@@ -74,68 +79,37 @@ class Server(ABC):
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+
+
+@contextlib.contextmanager
+def listening_server(program: str, log: Path) -> Iterator[SocketServer]:
+    """Keep a server, and its socket, for as long as the block lasts."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = SocketServer(program, log, listening)
+        try:
+            server.start()
+            yield server
+            server.stop()
         finally:
-            if process.stdout:
-                process.stdout.close()
+            server.kill()
 
 
-class CommandLineServer(Server):
-    """`pondsocket serve`; its first start finds a free port, and it keeps that one."""
-
-    port = 0
-
-    def start(self) -> None:
-        run = "import sys; from pondsocket.cli import main; sys.exit(main())"
-        target = "tests.clients.chat:pond"
-        port = str(self.port)
-        self._run(
-            "-c", run, "serve", target, "--port", port, "--grace", "0",
-            stdout=subprocess.PIPE,
-        )  # fmt: skip
-        self.port = self._read_port()
-
-    def _read_port(self) -> int:
-        assert self._process
-        stdout = self._process.stdout
-        assert stdout
-        is_readable, _, _ = select.select([stdout], [], [], SECONDS)
-        line = stdout.readline().decode() if is_readable else ""
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        assert found, f"said {line!r} and logged {self._log.read_text()!r}"
-        return int(found[1])
-
-
-class SocketServer(Server):
-    """uvicorn on a socket of the tests; its event streams have unnamed events."""
-
-    def __init__(self, log: Path, listening: socket.socket) -> None:
-        super().__init__(log)
-        self._socket = listening
-        self.port = listening.getsockname()[1]
-
-    def start(self) -> None:
-        fd = self._socket.fileno()
-        self._run("-m", "tests.clients.chat", str(fd), stdout=subprocess.DEVNULL, fd=fd)
-
-
-ServerT = TypeVar("ServerT", bound=Server)
-
-
-@contextmanager
-def running(server: ServerT) -> Iterator[ServerT]:
-    """Keep a server for as long as the block lasts."""
+@contextlib.asynccontextmanager
+async def run_again(name: str, port: int, log: Path) -> AsyncIterator[HostProcess]:
+    """Start a host where one has listened; who calls too early has to call again."""
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *HOSTS[name].command(Target(CHAT, port)),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    host = HostProcess(process, port, log)
     try:
-        server.start()
-        yield server
-        server.stop()
+        yield host
     finally:
-        server.kill()
-
-
-@contextmanager
-def listening_server(log: Path) -> Iterator[SocketServer]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listening,
-        running(SocketServer(log, listening)) as server,
-    ):
-        yield server
+        host.kill()
+        await process.wait()
