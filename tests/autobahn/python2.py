@@ -1,0 +1,84 @@
+"""Python 2.7, in which Autobahn's test suite runs, and a virtual environment with it.
+
+The environment is made once and kept in the repository's root, where git ignores it.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+__all__ = ["MISSING", "find_python2", "prepare_suite"]
+
+MISSING = "Python 2.7 with pip is not installed (pyenv install 2.7.18)"
+
+ROOT = Path(__file__).parents[2]
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+KEPT = ROOT / ".venv-autobahn"
+VIRTUALENV = "virtualenv==20.15.1"  # the last that runs on Python 2.7
+PATIENCE = 240.0  # seconds for one step, downloads included
+
+
+def find_python2() -> Path | None:
+    """Return a Python 2.7 that has pip: of POND_PYTHON2, of pyenv or of the PATH."""
+    return next(filter(_has_pip, _candidates()), None)
+
+
+def prepare_suite(python2: Path) -> Path:
+    """Return the interpreter of an environment in which the suite is installed.
+
+    Who comes while another process makes the environment waits for it.
+    """
+    wanted = REQUIREMENTS.read_text()
+    made = KEPT / "made"
+    with REQUIREMENTS.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists() or made.read_text() != wanted:
+            shutil.rmtree(KEPT, ignore_errors=True)
+            _make(python2)
+            made.write_text(wanted)
+    return KEPT / "python2" / "bin" / "python"
+
+
+def _candidates() -> Iterator[Path]:
+    if chosen := os.environ.get("POND_PYTHON2"):
+        yield Path(chosen)
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    yield from sorted(pyenv.glob("versions/2.7*/bin/python2.7"), reverse=True)
+    if found := shutil.which("python2.7"):
+        yield Path(found)
+
+
+def _has_pip(python2: Path) -> bool:
+    try:
+        _run(python2, "-m", "pip", "--version")
+    except (OSError, AssertionError):  # pyenv's shims are there without a Python
+        return False
+    return True
+
+
+def _make(python2: Path) -> None:
+    tool, environment = KEPT / "virtualenv", KEPT / "python2"
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    _run(python2, *pip, "--target", str(tool), VIRTUALENV)
+    _run(python2, "-m", "virtualenv", str(environment), PYTHONPATH=str(tool))
+    python = environment / "bin" / "python"
+    _run(python, *pip, "--no-deps", "--requirement", str(REQUIREMENTS))
+
+
+def _run(python: Path, *arguments: str, **environment: str) -> None:
+    # what is meant for the Python of the tests is not meant for this one
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    process = subprocess.run(
+        [python, *arguments],
+        check=False,
+        env={**inherited, **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert process.returncode == 0, f"{process.args} said: {process.stdout}"

@@ -1,0 +1,115 @@
+"""Autobahn's basic cases: our servers do as well as the libraries below them.
+
+Each library echoes twice, bare and under our adapter, both in processes of their own.
+"""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.autobahn.python2 import MISSING, find_python2, prepare_suite
+from tests.autobahn.wstest import Verdict, judge
+from tests.hosts.process import ROOT, run_host
+
+pytestmark = [
+    pytest.mark.autobahn,
+    pytest.mark.timeout(300),  # the first run installs the suite
+    pytest.mark.asyncio(loop_scope="module"),
+]
+
+ECHO = "tests.autobahn.echo"
+PATIENCE = 30.0  # seconds for a process to start and to end
+CASES = 247  # as many as there are basic ones
+
+Verdicts = dict[str, Verdict]
+
+
+@contextlib.asynccontextmanager
+async def bare_echo(library: str, log: Path) -> AsyncIterator[int]:
+    """Serve a bare library's echo, yield its port."""
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.autobahn.server", library),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            line = await process.stdout.readline()
+        assert line, _read(log)
+        yield int(line)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def _read(log: Path) -> str:
+    return log.read_text(errors="replace")
+
+
+@pytest.fixture(scope="module")
+def suite() -> Path:
+    """The interpreter that has Autobahn's suite."""
+    python2 = find_python2()
+    if python2 is None:
+        pytest.skip(MISSING)
+    return prepare_suite(python2)
+
+
+@pytest_asyncio.fixture(
+    scope="module", loop_scope="module", params=["aiohttp", "websockets"]
+)
+async def verdicts(request, suite, tmp_path_factory) -> tuple[Verdicts, Verdicts]:
+    """What the suite says about the bare library, and about ours."""
+    directory = tmp_path_factory.mktemp(f"autobahn-{request.param}")
+    log = directory / "servers"
+    async with (
+        bare_echo(request.param, log) as bare,
+        run_host(f"serve-{request.param}", ECHO, log) as ours,
+    ):
+        found = await judge(suite, {"bare": bare, "ours": ours.port}, directory)
+    return found["bare"], found["ours"]
+
+
+def find_worse(
+    verdicts: tuple[Verdicts, Verdicts], is_worse: Callable[[Verdict, Verdict], bool]
+) -> dict[str, tuple[Verdict, Verdict]]:
+    bare, ours = verdicts
+    return {
+        case: (bare[case], ours[case])
+        for case in bare
+        if is_worse(ours[case], bare[case])
+    }
+
+
+async def test_every_basic_case_is_tried_on_both_servers(verdicts):
+    bare, ours = verdicts
+
+    assert len(bare) == CASES
+    assert bare.keys() == ours.keys()
+
+
+async def test_nearly_all_cases_pass(verdicts):
+    for each in verdicts:
+        counted = Counter(verdict.behaviour for verdict in each.values())
+        assert counted["OK"] > 0.9 * CASES, counted
+
+
+async def test_no_case_ends_worse_than_on_the_bare_library(verdicts):
+    assert find_worse(verdicts, Verdict.behaves_worse_than) == {}
+
+
+async def test_no_connection_closes_worse_than_on_the_bare_library(verdicts):
+    assert find_worse(verdicts, Verdict.closes_worse_than) == {}
