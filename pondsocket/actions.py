@@ -18,7 +18,7 @@ from pondsocket.hooks import Hooks, run_hook
 from pondsocket.lobby import Lobby, Registered
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
-from pondsocket.session import Session
+from pondsocket.session import NOWHERE, Session
 from pondsocket.types import (
     ClientActions,
     ErrorTypes,
@@ -110,7 +110,7 @@ class Actions:
                 )
                 await self._run_join(session, lobby.join, context)
         finally:
-            session.joining -= {name}
+            session.joining = session.joining - {name} or NOWHERE
 
     def _refusal(self, session: Session, name: str) -> tuple[int, str] | None:
         options = self._options

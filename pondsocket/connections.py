@@ -33,6 +33,21 @@ CLOSE_GRACE = 1.0  # seconds
 SERVICE_RESTART = 1012  # IANA WebSocket close codes; our protocol: server shutdown
 
 
+class _Performance:
+    """What is called with each message of one connection; smaller than a closure."""
+
+    __slots__ = ("_perform", "_session")
+
+    def __init__(
+        self, session: Session, perform: Callable[[Session, Event], Awaitable[None]]
+    ) -> None:
+        self._session = session
+        self._perform = perform
+
+    def __call__(self, event: Event, _: Transport | None = None) -> Awaitable[None]:
+        return self._perform(self._session, event)
+
+
 class Connections:
     """Sessions by user id and by connection id.
 
@@ -147,9 +162,7 @@ class Connections:
         """Lead the client's messages to ``perform``, through limits and lanes."""
         transport, limits = session.transport, self._limits
 
-        async def handle(event: Event, _: Transport | None = None) -> None:
-            await self._perform(session, event)
-
+        handle = _Performance(session, self._perform)
         if isinstance(transport, BaseTransport):
             transport.bind(limits, self._telemetry, session.send, session.flush)
             session.intake = transport.intake

@@ -13,7 +13,6 @@ handlers run, and what still waits in the outbox is dropped and counted.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -23,12 +22,13 @@ from pondsocket.frame import Frame
 from pondsocket.intake import Intake
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options, SlowConsumerPolicy
+from pondsocket.outbox import Outbox
 from pondsocket.ports import Leaving
 from pondsocket.transport import ClosesWithCode, FrameSink, HasConnectionId, Transport
 from pondsocket.types import Event, LeaveReason
 from pondsocket.wire import JSON_CODEC, Codec
 
-__all__ = ["Deferred", "Intercept", "JoinedChannel", "Session"]
+__all__ = ["NOWHERE", "Deferred", "Intercept", "JoinedChannel", "Session"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes; our protocol: a slow consu
 INTERNAL_ERROR = 1011
 BATCH_FRAMES = 64  # what the writer hands over at a time
 BATCH_BYTES = 65_536
+NOWHERE: frozenset[str] = frozenset()  # one for all that join nothing just now
 
 
 class JoinedChannel(Protocol):
@@ -78,7 +79,7 @@ class Session:
     """
 
     __slots__ = (
-        "_bytes", "_closer", "_ending", "_measuring", "_options", "_outbox", "_sink",
+        "_closer", "_ending", "_measuring", "_options", "_outbox", "_sink",
         "_stall", "_telemetry", "_wake", "_writer", "channels", "codec",
         "connection_id", "id", "intake", "is_ended", "joining", "transport",
     )  # fmt: skip
@@ -96,13 +97,14 @@ class Session:
         self.codec: Codec = getattr(transport, "codec", JSON_CODEC)
         self.channels: dict[str, JoinedChannel] = {}
         self.intake: Intake | None = None
-        self.joining: frozenset[str] = frozenset()  # channel names
+        self.joining: frozenset[str] = NOWHERE  # channel names
         self.is_ended: bool = False
         self._options = options
         self._telemetry = telemetry
         self._measuring = telemetry.measuring
-        self._outbox: deque[Frame | Deferred] = deque()
-        self._bytes = 0
+        self._outbox: Outbox[Frame | Deferred] = Outbox(
+            options.outbound_max_messages, options.outbound_max_bytes
+        )
         self._writer: asyncio.Task[None] | None = None
         self._wake: asyncio.Future[None] | None = None
         self._closer: asyncio.Task[None] | None = None
@@ -119,7 +121,7 @@ class Session:
     @property
     def outbox_bytes(self) -> int:
         """How many bytes wait for this connection."""
-        return self._bytes
+        return self._outbox.size
 
     # Sending: plain functions that never wait and never raise.
 
@@ -155,23 +157,14 @@ class Session:
             if self.is_ended:
                 self._telemetry.count("outbound_dropped", len(items) - index)
                 return
-            if self._fits(item) or self._make_room(item):
+            if self._outbox.fits(item) or self._make_room(item):
                 self._outbox.append(item)
-                self._bytes += item.size
         if self._measuring:
             self._telemetry.queue_depth("outbox", len(self._outbox))
         if self._outbox and self._writer is None:
             self._writer = asyncio.get_running_loop().create_task(
                 self._write_outbox(), name=f"pond-writer-{self.id}"
             )
-
-    def _fits(self, item: Frame | Deferred) -> bool:
-        """Tell whether an item fits; an empty outbox takes one of any size."""
-        options = self._options
-        return not self._outbox or (
-            not 0 < options.outbound_max_messages <= len(self._outbox)
-            and not 0 < options.outbound_max_bytes < self._bytes + item.size
-        )
 
     def _make_room(self, item: Frame | Deferred) -> bool:
         match self._options.slow_consumer:
@@ -182,27 +175,23 @@ class Session:
             case SlowConsumerPolicy.DROP_NEWEST:
                 self._telemetry.count("outbound_dropped")
                 return False
-        while not self._fits(item):  # SlowConsumerPolicy.DROP_OLDEST
-            self._pop()
+        while not self._outbox.fits(item):  # SlowConsumerPolicy.DROP_OLDEST
+            self._outbox.pop()
             self._telemetry.count("outbound_dropped")
         return True
-
-    def _pop(self) -> Frame | Deferred:
-        item = self._outbox.popleft()
-        self._bytes -= item.size
-        return item
 
     # The writer: a task that exists only while the outbox holds something.
 
     async def _write_outbox(self) -> None:
         try:
             while self._outbox:
-                if isinstance(self._outbox[0], Deferred):
-                    await self._write_deferred(self._outbox[0])
+                first = next(iter(self._outbox))
+                if isinstance(first, Deferred):
+                    await self._write_deferred(first)
                 elif self._sink is not None:
                     await self._write_batch(self._sink)
                 else:
-                    await self._write_one(self._outbox[0])
+                    await self._write_one(first)
         except BaseException as error:
             if not is_contained(error):
                 raise
@@ -212,7 +201,7 @@ class Session:
 
     async def _write_deferred(self, item: Deferred) -> None:
         """Let the outgoing handlers see the frame, then put what they left first."""
-        self._pop()
+        self._outbox.pop()
         try:
             frame = await item.intercept(item.frame, self)
         except BaseException:  # a cancelled writer too: what it held is lost
@@ -223,8 +212,7 @@ class Session:
         if self.is_ended:
             self._telemetry.count("outbound_dropped")
             return
-        self._outbox.appendleft(frame)
-        self._bytes += frame.size
+        self._outbox.put_back(frame)
 
     async def _write_batch(self, sink: FrameSink) -> None:
         batch: list[Frame] = []
@@ -238,14 +226,14 @@ class Session:
             batch.append(item)
         if sink.try_send(batch):
             for _ in batch:
-                self._pop()
+                self._outbox.pop()
             if self._measuring:
                 self._measure(batch)
         else:
             await self._until_writable()
 
     async def _write_one(self, frame: Frame) -> None:
-        self._pop()
+        self._outbox.pop()
         self._expect_progress()
         try:
             await self.transport.send_event(frame.event)
@@ -299,7 +287,7 @@ class Session:
             "connection %r is a slow consumer: %d messages (%d bytes) wait; closing it",
             self.id,
             len(self._outbox),
-            self._bytes,
+            self._outbox.size,
         )
         self._telemetry.count("slow_consumer_closed")
         self.close_soon(TRY_AGAIN_LATER, "slow consumer")
@@ -393,7 +381,5 @@ class Session:
             await asyncio.wait({writer}, timeout=self._options.send_timeout)
 
     def _drop_outbox(self) -> None:
-        if self._outbox:
-            self._telemetry.count("outbound_dropped", len(self._outbox))
-            self._outbox.clear()
-            self._bytes = 0
+        if dropped := self._outbox.clear():
+            self._telemetry.count("outbound_dropped", dropped)

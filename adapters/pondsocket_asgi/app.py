@@ -1,5 +1,7 @@
 """PondASGIApp: a PondSocket as an ASGI application."""
 
+from collections.abc import Awaitable
+
 from pondsocket import PondSocket
 from pondsocket.web import SendPump, SSEService
 from pondsocket_asgi import granian, hypercorn
@@ -65,8 +67,8 @@ class PondASGIApp:
             case unknown:
                 raise ValueError(f"scope type {unknown!r} is not supported")
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        # not a coroutine: its frame would last as long as the connection
         if scope["type"] == "websocket":
-            await serve_websocket(self._pond, self._pump, scope, receive, send)
-        else:
-            await serve_http(self._sse, scope, receive, send)
+            return serve_websocket(self._pond, self._pump, scope, receive, send)
+        return serve_http(self._sse, scope, receive, send)

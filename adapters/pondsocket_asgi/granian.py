@@ -11,6 +11,7 @@ at which granian still takes a close frame, so 1007 (RFC 6455 8.1) is sent at ea
 import asyncio
 import logging
 import sys
+from collections.abc import Awaitable
 
 from pondsocket_asgi.scope import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,12 +28,12 @@ def is_running() -> bool:
     return "granian.asgi" in sys.modules
 
 
-async def serve(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+def serve(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
     """Run an application that may close a WebSocket while it waits in ``receive``."""
     if scope["type"] == "websocket":
         turns = _Turns(receive, send)
         receive, send = turns.receive, turns.send
-    await app(scope, receive, send)
+    return app(scope, receive, send)
 
 
 class _Turns:

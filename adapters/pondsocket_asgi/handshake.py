@@ -23,36 +23,43 @@ async def serve_websocket(
     No subprotocol is ever negotiated: the client protocol has none.
     """
     websocket = WebSocketASGI(scope, receive, send)
+    admission = await _admit(pond, websocket, scope, send)
+    if admission is None:
+        return
+    transport = ASGIWebSocketTransport(
+        id=admission.user_id,
+        websocket=websocket,
+        pump=pump,
+        options=pond.options,
+        joins_messages=admission.joins_messages,
+    )
+    try:
+        is_live = await admission.register(transport)
+        del admission  # and so the request, for as long as the connection lasts
+        if is_live:
+            await transport.run()
+    finally:  # a host that cancels its tasks at shutdown, too
+        await transport.peer_gone()
+
+
+async def _admit(
+    pond: PondSocket, websocket: WebSocketASGI, scope: Scope, send: Send
+) -> Admission | None:
     try:
         await websocket.wait_for_connect()
     except ValueError:  # it left before it was there
         logger.debug("a client left before its handshake", exc_info=True)
-        return
+        return None
     admission = await admit(pond, read_request(scope))
     if isinstance(admission, Refusal):
         await _refuse(scope, send, admission)
-        return
+        return None
     try:
         await websocket.confirm()
     except Exception:  # whatever a host raises when the client left meanwhile
         logger.debug("a client left during its handshake", exc_info=True)
-    else:
-        transport = ASGIWebSocketTransport(
-            id=admission.user_id,
-            websocket=websocket,
-            pump=pump,
-            options=pond.options,
-            joins_messages=admission.joins_messages,
-        )
-        await _run(transport, admission)
-
-
-async def _run(transport: ASGIWebSocketTransport, admission: Admission) -> None:
-    try:
-        if await admission.register(transport):
-            await transport.run()
-    finally:  # a host that cancels its tasks at shutdown, too
-        await transport.peer_gone()
+        return None
+    return admission
 
 
 async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:

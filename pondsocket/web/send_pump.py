@@ -108,7 +108,9 @@ class _Stand(Sending):
             raise StopIteration
         if not self.has_begun:
             self.has_begun = True
-            return self._waits_for
+            # a host's own kind of future may be one that the collector cannot look into
+            waits_for, self._waits_for = self._waits_for, None
+            return waits_for
         return self._context.run(self._send.send, value)
 
     def throw(self, *error: Any) -> object:  # noqa: ANN401 - as Coroutine has it

@@ -175,28 +175,24 @@ class WebSocketTransport(BaseTransport):
         reading = self._reading = asyncio.timeout(None)
         try:
             async with reading:
-                await self._read()
+                since_turn = 0
+                while not self._is_over:
+                    self.receive(await self._receive_message())
+                    since_turn += 1
+                    if len(self.intake) > _BACKLOG or since_turn > _BACKLOG:
+                        # a host with messages at hand never waits: give others a turn
+                        since_turn = 0
+                        await asyncio.sleep(0)
         except ClientLeft:
+            self._reading = None  # it has ended, and cannot be moved any more
             logger.debug("connection %r was closed by its client", self._id)
             await asyncio.sleep(0)  # let the handler of its last message begin
         except TimeoutError:
             if not reading.expired():
                 raise
         finally:
+            self._reading = None
             await self.peer_gone()
-
-    async def _read(self) -> None:
-        try:
-            since_turn = 0
-            while not self._is_over:
-                self.receive(await self._receive_message())
-                since_turn += 1
-                if len(self.intake) > _BACKLOG or since_turn > _BACKLOG:
-                    # a host with messages at hand never waits: let others have a turn
-                    since_turn = 0
-                    await asyncio.sleep(0)
-        finally:
-            self._reading = None  # once it has ended it cannot be moved
 
     def _stop_reading(self) -> None:
         self._is_over = True
