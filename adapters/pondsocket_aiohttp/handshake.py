@@ -14,7 +14,7 @@ __all__ = ["open_websocket"]
 logger: logging.Logger = logging.getLogger(__name__)
 
 _SIZE_MARGIN = 4096  # bytes above our own limit, so that it is ours which speaks
-_GOODBYE_SHARE = 0.1  # of send_timeout, for the client's answer to a close frame
+_GOODBYE_SHARE = 0.05  # of send_timeout, for the client's answer to a close frame
 
 
 async def open_websocket(

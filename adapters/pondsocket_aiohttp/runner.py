@@ -20,6 +20,7 @@ Pages = Mapping[str, tuple[str, bytes]]
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _FOREVER = 86_400.0 * 365  # where 0 would mean: at once
+_ENDING_SHARE = 0.1  # of send_timeout, for requests without a connection by then
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ def _make_runner(app: web.Application, options: Options) -> web.AppRunner:
         logger=_make_logger(),
         keepalive_timeout=options.handshake_timeout or _FOREVER,  # for the first too
         lingering_time=options.send_timeout,
-        shutdown_timeout=options.send_timeout,
+        shutdown_timeout=options.send_timeout * _ENDING_SHARE,
     )
 
 

@@ -119,6 +119,10 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         if self._heartbeat is not None:
             self._heartbeat.stop()
         super()._stop_reading()
+        if self._wire.get_write_buffer_size():
+            # aiohttp would wait for a client that says goodbye and does not read
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._send_timeout, self._wire.abort)
 
     async def _send_close(self, code: int, reason: str) -> None:
         """Send a close frame and wait for the client's, for a while.

@@ -1,11 +1,11 @@
 """ASGIWebSocketTransport: one WebSocket of an ASGI host, as the core sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from pondsocket import Options
-from pondsocket.web import ClientLeft, SendPump, WebSocketTransport
-from pondsocket_asgi.websocket import ConnectionClosed, WebSocketASGI
+from pondsocket.web import SendPump, WebSocketTransport
+from pondsocket_asgi.websocket import WebSocketASGI
 
 __all__ = ["ASGIWebSocketTransport"]
 
@@ -45,11 +45,8 @@ class ASGIWebSocketTransport(WebSocketTransport):
     async def _send_messages(self, messages: Sequence[str | bytes]) -> None:
         await self._websocket.send_all(messages)
 
-    async def _receive_message(self) -> str | bytes:
-        try:
-            return await self._websocket.receive()
-        except ConnectionClosed as exc:
-            raise ClientLeft from exc
+    def _receive_message(self) -> Awaitable[str | bytes]:
+        return self._websocket.receive()  # raises ConnectionClosed, which is ClientLeft
 
     async def _send_close(self, code: int, reason: str) -> None:
         await self._websocket.close(code, reason)

@@ -20,6 +20,7 @@ callbacks; there, put a plain ASGI application like the one above into the route
 import logging
 from collections.abc import Iterable, Sequence
 
+from pondsocket.web import ClientLeft
 from pondsocket_asgi.scope import Receive, Scope, Send
 
 __all__ = ["ConnectionClosed", "WebSocketASGI"]
@@ -32,7 +33,7 @@ _NO_STATUS = 1005
 _ABNORMAL = 1006
 
 
-class ConnectionClosed(Exception):  # noqa: N818 - the name that users know
+class ConnectionClosed(ClientLeft):
     """The connection is closed, by whichever side.
 
     Attributes:

@@ -44,6 +44,12 @@ class PondConnection(ServerConnection):
         **settings: The library's.
     """
 
+    # here and not in __init__: most connections never have any of their own
+    _has_answered = False
+    _debt = 0.0  # frames above the rate
+    _counted = 0.0  # when it was last brought up to date
+    _cut_off: asyncio.TimerHandle | None = None
+
     def __init__(
         self,
         silent: "set[PondConnection]",
@@ -52,10 +58,6 @@ class PondConnection(ServerConnection):
     ) -> None:
         super().__init__(*args, **settings)
         self._silent = silent
-        self._has_answered = False
-        self._debt = 0.0  # frames above the rate
-        self._counted = 0.0  # when it was last brought up to date
-        self._cut_off: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with a client that has said nothing yet."""

@@ -122,7 +122,9 @@ class PondHandler:
             joins_messages=admission.joins_messages,
         )
         try:
-            if await admission.register(transport):
+            is_live = await admission.register(transport)
+            del admission  # and all of the request, which nobody reads any more
+            if is_live:
                 await transport.run()
         finally:  # the library cancels its tasks with the event loop, too
             await transport.peer_gone()

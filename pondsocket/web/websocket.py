@@ -14,7 +14,7 @@ host can drop the socket. A socket that takes no close frame is the host's to dr
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -82,7 +82,7 @@ class WebSocketTransport(BaseTransport):
         """
 
     @abstractmethod
-    async def _receive_message(self) -> str | bytes:
+    def _receive_message(self) -> Awaitable[str | bytes]:
         """Return the client's next message: str for a text frame, else bytes.
 
         Raises:

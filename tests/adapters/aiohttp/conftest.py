@@ -6,10 +6,11 @@ import contextlib
 import json
 import socket
 
+import psutil
 import pytest
 from aiohttp import web
 
-from pondsocket import Event, Frame, Options, PondSocket, uuid
+from pondsocket import Event, Frame, Hooks, Options, PondSocket, uuid
 from pondsocket_aiohttp import setup
 from tests.adapters.aiohttp.serving import serving_app
 
@@ -25,11 +26,16 @@ class Chat:
     """A PondSocket with one endpoint, ``/socket``, and rooms below ``/chat/``.
 
     A client is declined by the query ``?decline=CODE``, and waits with ``?hold`` until
-    ``gate`` is set.
+    ``gate`` is set. The hook for a new connection waits while ``greets`` is not.
     """
 
     def __init__(self, options):
+        options.hooks = Hooks(on_connect=self.greet, on_disconnect=self.disconnect)
         self.pond = PondSocket(options=options)
+        self.begun = 0
+        self.ended = 0
+        self.greets = asyncio.Event()
+        self.greets.set()
         self.contexts = []
         self.left = []
         self.requests = []  # aiohttp's
@@ -47,6 +53,13 @@ class Chat:
             ctx.decline(int(ctx.query["decline"]), "not today")
         else:
             ctx.accept()
+
+    async def greet(self, transport):
+        self.begun += 1
+        await self.greets.wait()
+
+    async def disconnect(self, transport):
+        self.ended += 1
 
     async def join(self, ctx):
         await ctx.accept()
@@ -126,6 +139,19 @@ def until():
                 await asyncio.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def count_sockets():
+    """Count the connections that a server still holds, as the system sees it."""
+
+    def count(port):
+        return sum(
+            each.laddr.port == port and each.status != psutil.CONN_LISTEN
+            for each in psutil.Process().net_connections("tcp4")
+        )
+
+    return count
 
 
 @pytest.fixture

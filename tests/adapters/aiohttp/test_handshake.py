@@ -122,6 +122,20 @@ async def test_a_client_that_leaves_during_the_handshake_was_never_there(
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
+async def test_a_handler_that_is_cancelled_while_the_connection_begins_ends_it(
+    chat, serve, dial, handshake, until
+):
+    port = await serve(chat, handler_cancellation=True)
+    chat.greets.clear()
+    _, writer = await dial(port, handshake)
+    await until(lambda: chat.begun)
+
+    writer.transport.abort()
+
+    await until(lambda: chat.ended == 1)
+    assert chat.connected == 0
+
+
 async def test_an_endpoint_that_drains_meanwhile_closes_with_1012(chat, serve, until):
     port = await serve(chat)
     connecting = asyncio.create_task(connect(url(port, "?hold=1")).__aenter__())

@@ -4,8 +4,12 @@ import asyncio
 import logging
 
 import pytest
+from aiohttp import WSMessage, WSMsgType
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
+
+from pondsocket import Event, Frame
+from pondsocket.web import ClientLeft
 
 PING = b"\x89\x80\0\0\0\0"
 PONG = b"\x8a\x80\0\0\0\0"
@@ -113,7 +117,7 @@ async def test_a_client_that_answers_no_close_frame_is_waited_for_a_while(
 
 
 async def test_a_client_that_reads_nothing_is_cut_off(
-    make_chat, serve, deaf, handshake, big_frame, until
+    make_chat, serve, deaf, handshake, big_frame, until, count_sockets
 ):
     chat = await make_chat(send_timeout=0.3)
     port = await serve(chat, send_buffer=4096)
@@ -122,12 +126,12 @@ async def test_a_client_that_reads_nothing_is_cut_off(
     chat.session.write((big_frame, big_frame))
 
     await until(lambda: not chat.connected)
-    await until(lambda: chat.requests[0].transport is None)
+    await until(lambda: not count_sockets(port))
     assert chat.counts["slow_consumer_closed"] == 1
 
 
 async def test_a_close_that_a_client_does_not_read_is_bounded(
-    make_chat, serve, deaf, handshake, big_frame, until
+    make_chat, serve, deaf, handshake, big_frame, until, count_sockets
 ):
     chat = await make_chat(send_timeout=0.3)
     port = await serve(chat, send_buffer=4096)
@@ -137,11 +141,11 @@ async def test_a_close_that_a_client_does_not_read_is_bounded(
     async with asyncio.timeout(5):
         await chat.session.transport.close()
 
-    await until(lambda: chat.requests[0].transport is None)
+    await until(lambda: not count_sockets(port))
 
 
 async def test_a_client_that_says_goodbye_and_reads_nothing_is_cut_off(
-    make_chat, serve, deaf, handshake, big_frame, until
+    make_chat, serve, deaf, handshake, big_frame, until, count_sockets
 ):
     chat = await make_chat(send_timeout=0.3)
     port = await serve(chat, send_buffer=4096)
@@ -151,7 +155,25 @@ async def test_a_client_that_says_goodbye_and_reads_nothing_is_cut_off(
     await asyncio.get_running_loop().sock_sendall(client, CLOSE)
 
     await until(lambda: not chat.connected)
-    await until(lambda: chat.requests[0].transport is None)
+    await until(lambda: not count_sockets(port))
+
+
+async def test_what_a_client_that_said_goodbye_does_not_read_is_dropped(
+    make_chat, serve, deaf, handshake, until, count_sockets
+):
+    chat = await make_chat(send_timeout=0.3)
+    port = await serve(chat, send_buffer=4096)
+    client = await deaf(port, handshake)
+    # less than would make a send wait, more than the kernel takes
+    chat.session.write(
+        (Frame(Event("BROADCAST", "/c", "1", "n", {"x": "x" * 60_000})),)
+    )
+
+    await asyncio.get_running_loop().sock_sendall(client, CLOSE)
+
+    await until(lambda: not chat.connected)
+    await until(lambda: not count_sockets(port))
+    assert not chat.counts["slow_consumer_closed"]
 
 
 # Signs of life
@@ -193,7 +215,7 @@ async def test_without_an_interval_nobody_is_asked(make_chat, serve):
         assert chat.session.transport._heartbeat is None
 
 
-async def test_a_ping_for_one_who_left_does_no_harm(chat, serve):
+async def test_a_ping_to_or_from_one_who_left_does_no_harm(chat, serve):
     port = await serve(chat)
     async with connect(url(port)) as websocket:
         await websocket.recv()
@@ -201,6 +223,8 @@ async def test_a_ping_for_one_who_left_does_no_harm(chat, serve):
     await chat.pond.close()
 
     await transport._ping()
+    with pytest.raises(ClientLeft):
+        await transport._take_control_frame(WSMessage(WSMsgType.PING, b"", None))
 
 
 # Floods
