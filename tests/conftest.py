@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.autobahn.python2 import MISSING as NO_PYTHON2
 from tests.hosts.table import DOCUMENT, TABLE
 
 SKIPS_ALLOWED_IN_CI: dict[str, str] = {
     # reason of the skip -> where the test runs nevertheless
+    NO_PYTHON2: "on machines with pyenv and its Python 2.7.18",
 }
 
 SLOW_MARKERS = {"browser": 60, "npm": 60}  # seconds instead of pyproject's timeout

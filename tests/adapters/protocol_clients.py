@@ -91,6 +91,7 @@ class WebSocketClient:
         self._messages: deque[Message] = deque()
         self._fragments: list[bytes] = []
         self._is_over = False
+        self._first_bytes = b""
         self.response = Response(0, {})
 
     @classmethod
@@ -118,9 +119,15 @@ class WebSocketClient:
 
     async def _shake_hands(self) -> None:
         self._flush()
-        while not self.response.status:
+        while not self.response.status and not self._is_over:
             await self._pump()
-        if self._protocol.handshake_exc is not None:
+        if self._is_over and not self.response.status:
+            # websockets takes no HTTP/1.0, in which aiohttp refuses what it cannot read
+            version, status, _ = self._first_bytes.split(b" ", 2)
+            assert version == b"HTTP/1.0", self._first_bytes
+            self.response = Response(int(status), {})
+            await self._hang_up()
+        elif self._protocol.handshake_exc is not None:
             assert isinstance(self._protocol.handshake_exc, InvalidStatus)
             await self._hang_up()
 
@@ -170,6 +177,7 @@ class WebSocketClient:
             data = await self._reader.read(CHUNK)
         except ConnectionError:
             data = b""
+        self._first_bytes = self._first_bytes or data
         if data:
             self._protocol.receive_data(data)
         else:

@@ -209,13 +209,6 @@ async def websockets_serve(pond: PondSocket) -> Host:
 
 AUTOBAHN_ORIGIN = "autobahn refuses an Origin that is no URL by itself, with 400"
 
-NO_HOST = {
-    ("websocket", vector_id): (
-        "aiohttp refuses a request without Host by itself, with 400 in HTTP/1.0, which "
-        "is no handshake to the client"
-    )
-    for vector_id in ("origin-without-host", "origin-without-host-listed")
-}
 
 NO_STREAMS = {
     ("websocket", vector_id): "it answers whatever is no handshake alike, with 400"
@@ -256,12 +249,11 @@ ADAPTERS = [
     Adapter(
         "asgi-serve", here(pondsocket_serve), settings=frozenset(), host="serve-asgi"
     ),
-    Adapter("aiohttp", here(aiohttp_app), exempt=NO_HOST),
+    Adapter("aiohttp", here(aiohttp_app)),
     Adapter(
         "aiohttp-serve",
         here(partial(pondsocket_serve, run=aiohttp_runner.serve)),
         settings=frozenset(),
-        exempt=NO_HOST,
         host="serve-aiohttp",
     ),
     Adapter(

@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from aiohttp.http import HttpProcessingError
+
 from pondsocket import Options
 from tests.adapters.protocol_app import ProtocolApp
 from tests.adapters.protocol_clients import request
@@ -23,7 +25,8 @@ from tests.hosts.process import HostProcess, run_host
 SETTLE_SECONDS = 3
 SERVED = "tests.adapters.protocol_served"
 UVICORN = "uvicorn.error"
-LOGGERS = (UVICORN, "pondsocket")
+SERVERS = (UVICORN, "aiohttp.server")  # whose errors are problems
+LOGGERS = (*SERVERS, "pondsocket", "pondsocket_aiohttp", "pondsocket_websockets")
 EXPECTED_LOG = (
     # uvicorn's websockets-sansio, after each handshake that got a denial response
     "ASGI callable returned without completing handshake.",
@@ -114,9 +117,9 @@ class Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
-        if record.name != UVICORN:
+        if record.name not in SERVERS:
             self.lines.append(line)
-        elif record.levelno >= logging.ERROR and not line.startswith(EXPECTED_LOG):
+        elif record.levelno >= logging.ERROR and not _is_expected(record):
             self.problems.append(self.format(record))
 
     def take_lines(self) -> list[str]:
@@ -127,6 +130,14 @@ class Log(logging.Handler):
         for name in LOGGERS:
             logging.getLogger(name).removeHandler(self)
         super().close()
+
+
+def _is_expected(record: logging.LogRecord) -> bool:
+    # aiohttp logs what it refuses by itself: a request without Host
+    error = record.exc_info[1] if record.exc_info else None
+    return isinstance(error, HttpProcessingError) or record.getMessage().startswith(
+        EXPECTED_LOG
+    )
 
 
 class Here:
