@@ -42,6 +42,7 @@ def setup(
     """
 
     async def close(_: web.Application) -> None:
+        """Close before aiohttp does."""
         await pond.close()
 
     app.add_routes(routes(pond, prefix, sse_event_names=sse_event_names))

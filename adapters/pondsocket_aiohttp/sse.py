@@ -49,7 +49,7 @@ class AiohttpStreamResponse(StreamResponse):
     """
 
     def __init__(self, request: web.Request, headers: HeaderFields) -> None:
-        self.raw = web.StreamResponse(headers=CIMultiDict(headers))
+        self.raw: web.StreamResponse = web.StreamResponse(headers=CIMultiDict(headers))
         self.raw.force_close()  # what the client sends from now on is not heard
         self._request = request
         self._wire = request.transport

@@ -31,6 +31,7 @@ async def serve(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Non
     incoming = _Incoming(receive)
 
     async def send_and_drain(message: Message) -> None:
+        """Send, and with the end of an answer begin to drain the request."""
         if message["type"] == "http.response.body" and not message.get("more_body"):
             incoming.drain()
         await send(message)

@@ -11,9 +11,11 @@ from pondsocket.contexts import (
     JoinContext,
     LeaveContext,
 )
+from pondsocket.endpoint import Endpoint
 from pondsocket.frame import Frame
 from pondsocket.hooks import Hooks
 from pondsocket.ids import uuid
+from pondsocket.lobby import Lobby
 from pondsocket.options import Options
 from pondsocket.server import PondSocket
 from pondsocket.testing.checks import PAUSE, eventually, expect, expect_equal, in_time
@@ -66,18 +68,18 @@ class Stage:
 
     def __init__(self, options: Options) -> None:
         hooks = Hooks(on_connect=self._note_connect, on_disconnect=self._note_end)
-        self.pond = PondSocket(options=replace(options, hooks=hooks))
-        self.endpoint = self.pond.create_endpoint(ENDPOINT, _admit)
+        self.pond: PondSocket = PondSocket(options=replace(options, hooks=hooks))
+        self.endpoint: Endpoint = self.pond.create_endpoint(ENDPOINT, _admit)
         self.transports: dict[str, Transport] = {}
         self.registered: list[str] = []
         self.handled: list[dict[str, Any]] = []
         self.left: list[str] = []
         self.gone: list[str] = []
-        self.gate = asyncio.Event()
-        self.closed_by_handler = asyncio.Event()
+        self.gate: asyncio.Event = asyncio.Event()
+        self.closed_by_handler: asyncio.Event = asyncio.Event()
         self._clients: list[Client] = []
         self._watched: list[list[str]] = []
-        self.lobby = self.endpoint.create_channel("/room/:name", self._join)
+        self.lobby: Lobby = self.endpoint.create_channel("/room/:name", self._join)
         self.lobby.on_message("echo", self._echo)
         self.lobby.on_message("hold", self._hold)
         self.lobby.on_message("leave", self._leave)
