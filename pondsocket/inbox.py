@@ -148,9 +148,8 @@ class Inbox:
     def _start_worker(self) -> None:
         self._busy += 1
         task = start_eagerly(self._work(), f"pond-inbox-{self._name}")
-        if not task.done():
-            self._workers += (task,)
-            task.add_done_callback(self._forget)
+        self._workers += (task,)
+        task.add_done_callback(self._forget)
 
     def _forget(self, worker: asyncio.Task[None]) -> None:
         self._workers = tuple(each for each in self._workers if each is not worker)

@@ -53,7 +53,9 @@ def _bind_one(
     unbound: socket.socket, address: tuple[object, ...]
 ) -> socket.socket | None:
     """Bind a socket; None if this machine has no such address (IPv6, mostly)."""
-    if sys.platform != "win32":  # there it would allow two servers on one port
+    if (
+        sys.platform != "win32"
+    ):  # pragma: no branch - there it would allow two servers on one port
         unbound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if unbound.family == socket.AF_INET6:  # 0.0.0.0 has a socket of its own
         unbound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -73,7 +75,7 @@ def _end_what_nobody_acknowledges(listening: socket.socket, options: Options) ->
     An event stream has no ping: what it sends now and then, nobody would acknowledge
     for a quarter of an hour.
     """
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # pragma: no branch - Linux
         milliseconds = round((options.send_timeout + options.pong_wait) * 1000)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 

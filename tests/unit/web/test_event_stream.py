@@ -23,6 +23,7 @@ class Response:
         self.left = asyncio.Event()
         self.fault = None
         self.cannot_listen = None
+        self.fails_when_cancelled = False
         self.changed = asyncio.Event()
 
     async def begin(self):
@@ -44,7 +45,12 @@ class Response:
     async def wait_until_left(self):
         if self.cannot_listen:
             raise self.cannot_listen
-        await self.left.wait()
+        try:
+            await self.left.wait()
+        except asyncio.CancelledError:
+            if self.fails_when_cancelled:
+                raise RuntimeError("broken") from None
+            raise
 
 
 class Open:
@@ -267,3 +273,15 @@ async def test_above_its_mark_frames_stay_with_the_session(make_open, frame):
 
 async def test_the_assigns_are_those_of_the_handshake(make_open):
     assert make_open(start=False).stream.get_assign("a") == 1
+
+
+async def test_a_host_may_fail_when_it_need_not_listen_any_more(make_open):
+    opened = make_open()
+    opened.response.fails_when_cancelled = True
+    await opened.until_begun()
+
+    await opened.stream.close()
+    await opened.finish()
+
+    assert opened.response.ended
+    assert opened.count("send_failed") == 0

@@ -280,3 +280,26 @@ async def test_a_task_that_nobody_needed_may_be_cancelled():
     sends.start("b")
 
     assert sends.notes == ["a begins", "a ends", "b begins", "b ends"]
+
+
+async def test_a_task_that_was_cancelled_before_it_began_takes_no_send():
+    pump = SendPump(eager=False)
+    sends = Sends(pump)
+    sends.start("one")
+    spare = sends.tasks["one"]
+
+    spare.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await spare
+    sends.start("two")
+
+    assert sends.tasks["two"] is not spare
+    assert sends.notes.count("two begins") == 1
+
+
+async def test_nobody_but_its_task_waits_for_a_stand():
+    pump = SendPump(eager=False)
+    Sends(pump).start("one")
+
+    with pytest.raises(NotImplementedError):
+        pump._spare.__await__()
