@@ -66,7 +66,7 @@ class Connections:
         perform: Callable[[Session, Event], Awaitable[None]],
     ) -> None:
         self.is_draining: bool = False
-        self.requested: int = 0  # connection handlers that run
+        self.handshakes: set[asyncio.Timeout] = set()  # connection handlers that run
         self._endpoint_path = endpoint_path
         self._options = options
         self._hooks = options.hooks or Hooks()
@@ -92,7 +92,7 @@ class Connections:
     def has_room(self) -> bool:
         """Whether one more may ask: handshakes in progress take a place too."""
         limit = self._options.max_connections
-        return not limit or len(self) + self.requested < limit
+        return not limit or len(self) + len(self.handshakes) < limit
 
     def sessions(self) -> tuple[Session, ...]:
         """Return all live sessions."""
@@ -229,6 +229,7 @@ class Connections:
     async def drain(self, grace: float) -> None:
         """Refuse new connections, close the live ones spread over ``grace`` seconds.
 
+        A handshake may be decided meanwhile; in the end one that waits is refused.
         When the turn of a connection comes it is no longer listened to, its handlers
         finish, it gets what was queued for it, and 1012. What is still under way after
         the grace period is cut short.
@@ -254,6 +255,8 @@ class Connections:
             left = max(ends - loop.time(), 0.0)
             await asyncio.wait(tuple(self._endings.values()), timeout=left)
         await asyncio.gather(*(_settle(one, ends) for one in self._finishing))
+        while self.handshakes:
+            self.handshakes.pop().reschedule(loop.time())
 
     async def _let_one_go(self, session: Session, delay: float, ends: float) -> None:
         await asyncio.sleep(delay)

@@ -11,7 +11,7 @@ from pondsocket.changes import Sent
 from pondsocket.connections import Connections
 from pondsocket.contexts.connection import ConnectionContext
 from pondsocket.contexts.join import JoinContext
-from pondsocket.errors import Forbidden, NotFound, PondError, is_refusal
+from pondsocket.errors import Forbidden, NotFound, PondError, Unavailable, is_refusal
 from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
 from pondsocket.ids import uuid
@@ -39,6 +39,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 ConnectionHandler = Callable[[ConnectionContext], object]
 CLOSED_NORMALLY = 1000  # RFC 6455 7.4.1
+_CLOSING = "The server is shutting down"
 
 
 class Endpoint:
@@ -187,13 +188,18 @@ class Endpoint:
         if refusal is not None:
             self.telemetry.count("refused")
             return context.decline(*refusal)
-        self.connections.requested += 1
+        handshakes = self.connections.handshakes
+        deciding = asyncio.timeout(None)
+        handshakes.add(deciding)
         try:
-            error = await attempt_within(
-                self.options.handshake_timeout, self._run_handler, context
-            )
+            async with deciding:
+                error = await attempt_within(
+                    self.options.handshake_timeout, self._run_handler, context
+                )
+        except TimeoutError:  # the server closes and does not wait for the handler
+            error = Unavailable("", _CLOSING)
         finally:
-            self.connections.requested -= 1
+            handshakes.discard(deciding)
         if error is not None:
             return self._decline(context, error)
         if not context.is_accepted and not context.is_declined:
@@ -202,7 +208,7 @@ class Endpoint:
 
     def _refusal(self, headers: Headers) -> tuple[int, str] | None:
         if self.connections.is_draining:
-            return 503, "The server is shutting down"
+            return 503, _CLOSING
         if not self.connections.has_room:
             return 503, "The endpoint is full"
         try:

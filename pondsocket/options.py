@@ -148,7 +148,8 @@ class Options:
         compression: Whether WebSocket compression is negotiated.
         allowed_origins: Foreign origins that may connect: ``"https://example.com"``,
             ``"https://*.example.com"`` for one left-most label, ``"null"``, or ``"*"``.
-        trust_forwarded: Whether ``X-Forwarded-Host`` tells the own origin.
+        trust_forwarded: Whether ``X-Forwarded-Host`` tells the own origin, and the last
+            of ``X-Forwarded-For`` the client's address.
         node_id: Name of this node among others; "" for a random one where it matters.
         hooks: What the application listens in with.
         write_wait: Deprecated, see ``send_timeout``.

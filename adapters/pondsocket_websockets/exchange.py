@@ -14,29 +14,20 @@ from pondsocket.web import HTTPAnswer, HTTPRequest
 __all__ = ["make_response", "read_request"]
 
 
-def read_request(
-    connection: ServerConnection, request: Request, *, trust_forwarded: bool = False
-) -> HTTPRequest:
+def read_request(connection: ServerConnection, request: Request) -> HTTPRequest:
     """Return the head of a request.
 
     Args:
         connection: Where it came.
         request: As the library gives it to ``process_request``.
-        trust_forwarded: Whether the last ``X-Forwarded-For`` is the client's address;
-            it is what the nearest proxy saw.
     """
     path, _, query_string = request.path.partition("?")
-    headers = Headers(request.headers.raw_items())
     peer = connection.remote_address
-    address = str(peer[0]) if isinstance(peer, tuple) else ""  # of a Unix socket: ""
-    forwarded = headers.get_all("x-forwarded-for") if trust_forwarded else []
-    if forwarded:
-        address = forwarded[-1].rpartition(",")[2].strip()
     return HTTPRequest(
         path=unquote(path),
-        headers=headers,
+        headers=Headers(request.headers.raw_items()),
         query_string=query_string,
-        address=address,
+        address=str(peer[0]) if isinstance(peer, tuple) else "",  # of a Unix socket
         method=getattr(request, "method", "GET"),  # since 17; before, there is GET only
     )
 

@@ -1,6 +1,5 @@
 """PondHandler: what ``websockets.serve`` needs of a PondSocket."""
 
-import asyncio
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -9,7 +8,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from pondsocket import PondSocket
-from pondsocket.web import Admission, HTTPAnswer, HTTPRequest, Refusal, SendPump, admit
+from pondsocket.web import Admission, HTTPAnswer, Refusal, SendPump, admit
 from pondsocket_websockets.connection import ONLY_WEBSOCKETS, PondConnection
 from pondsocket_websockets.exchange import make_response, read_request
 from pondsocket_websockets.settings import settings_for
@@ -53,7 +52,6 @@ class PondHandler:
         self._admissions: WeakKeyDictionary[ServerConnection, Admission] = (
             WeakKeyDictionary()
         )
-        self._deciding: set[asyncio.Timeout] = set()
         self._silent: set[PondConnection] = set()
 
     @property
@@ -85,25 +83,11 @@ class PondHandler:
             )
         if response.status_code != _SWITCHING_PROTOCOLS:
             return response
-        trust_forwarded = self._pond.options.trust_forwarded
-        admission = await self._decide(
-            read_request(connection, request, trust_forwarded=trust_forwarded)
-        )
+        admission = await admit(self._pond, read_request(connection, request))
         if isinstance(admission, Refusal):
             return make_response(HTTPAnswer.text(admission.status, admission.message))
         self._admissions[connection] = admission
         return response
-
-    async def _decide(self, request: HTTPRequest) -> Admission | Refusal:
-        deciding = asyncio.timeout(None)
-        self._deciding.add(deciding)
-        try:
-            async with deciding:
-                return await admit(self._pond, request)
-        except TimeoutError:  # close() does not wait for the connection handler
-            return Refusal(503, "The server is shutting down")
-        finally:
-            self._deciding.discard(deciding)
 
     async def __call__(self, connection: ServerConnection) -> None:
         """Carry an accepted connection to its end; called by the library.
@@ -135,8 +119,5 @@ class PondHandler:
         To be called before the library's server is closed; idempotent.
         """
         await self._pond.close()
-        now = asyncio.get_running_loop().time()
-        while self._deciding:
-            self._deciding.pop().reschedule(now)
         for connection in tuple(self._silent):
             connection.transport.abort()

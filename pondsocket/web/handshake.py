@@ -143,18 +143,27 @@ async def admit(pond: PondSocket, request: HTTPRequest) -> Admission | Refusal:
     found = pond.match_endpoint(request.route_path)
     if found is None:
         return Refusal(404, "endpoint not found")
-    incoming = _read(request, found.route)
+    address = _find_address(request, trust_forwarded=pond.options.trust_forwarded)
+    incoming = _read(request, found.route, address)
     context = await found.endpoint.request_connection(incoming)
     if context.decline_info is not None:
         return Refusal(*context.decline_info)
     return Admission(found.endpoint, context)
 
 
-def _read(request: HTTPRequest, route: Route) -> IncomingConnection:
+def _find_address(request: HTTPRequest, *, trust_forwarded: bool) -> str:
+    """Return the client's address; of those forwarded the one that our proxy saw."""
+    forwarded = request.headers.get_all("x-forwarded-for") if trust_forwarded else []
+    if not forwarded:
+        return request.address
+    return forwarded[-1].rpartition(",")[2].strip() or request.address
+
+
+def _read(request: HTTPRequest, route: Route, address: str) -> IncomingConnection:
     query = _read_query(request.query_string)
     return IncomingConnection(
         id=uuid(),
-        address=request.address,
+        address=address,
         headers=request.headers,
         cookies=_read_cookies(request.headers.get_all("cookie")),
         query={name: values[0] for name, values in query.items()},

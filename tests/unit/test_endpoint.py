@@ -367,6 +367,46 @@ async def test_a_full_endpoint_refuses_before_the_handler(make, connect, log):
     assert counts(endpoint) == {"refused": 1}
 
 
+@pytest.mark.parametrize("end", ["close", "drain"])
+async def test_a_handshake_that_waits_at_the_end_is_refused(make, end):
+    began = asyncio.Event()
+
+    async def wait(context):
+        began.set()
+        await asyncio.Event().wait()
+
+    endpoint = make(wait)
+    asking = asyncio.create_task(endpoint.request_connection(incoming()))
+    await began.wait()
+
+    await (endpoint.close() if end == "close" else endpoint.drain(0))
+    context = await asking
+
+    assert context.decline_info == (503, "The server is shutting down")
+    assert counts(endpoint) == {"refused": 1}
+
+
+async def test_a_handshake_may_be_decided_while_the_endpoint_drains(make):
+    gate = asyncio.Event()
+
+    async def wait(context):
+        await gate.wait()
+        context.accept()
+
+    endpoint = make(wait)
+    slow = CodedTransport("ann")
+    await endpoint.register_transport(slow)
+    asking = asyncio.create_task(endpoint.request_connection(incoming()))
+    await asyncio.sleep(0)
+    draining = asyncio.create_task(endpoint.drain(0.05))
+    await asyncio.sleep(0)
+
+    gate.set()
+    await draining
+
+    assert (await asking).is_accepted
+
+
 async def test_a_draining_endpoint_refuses_before_the_handler(make, log):
     endpoint = make(log("handler"))
     assert not endpoint.is_draining

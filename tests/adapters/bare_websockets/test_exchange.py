@@ -15,11 +15,9 @@ class Connection:
         self.remote_address = peer
 
 
-def read(path="/", peer=("192.0.2.7", 4000), trust_forwarded=False, **headers):
+def read(path="/", peer=("192.0.2.7", 4000), **headers):
     fields = Headers((name.replace("_", "-"), each) for name, each in headers.items())
-    return read_request(
-        Connection(peer), Request(path, fields), trust_forwarded=trust_forwarded
-    )
+    return read_request(Connection(peer), Request(path, fields))
 
 
 # Requests
@@ -49,18 +47,6 @@ def test_the_headers_are_all_there():
 )
 def test_the_address_is_the_clients(peer, address):
     assert read(peer=peer).address == address
-
-
-def test_a_proxy_that_is_trusted_tells_the_address():
-    forwarded = "203.0.113.9, 198.51.100.4"
-
-    assert read(x_forwarded_for=forwarded).address == "192.0.2.7"
-    request = read(trust_forwarded=True, x_forwarded_for=forwarded)
-    assert request.address == "198.51.100.4"
-
-
-def test_a_trusted_proxy_that_tells_nothing_is_the_client_itself():
-    assert read(trust_forwarded=True).address == "192.0.2.7"
 
 
 # Answers

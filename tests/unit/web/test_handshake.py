@@ -196,3 +196,26 @@ async def test_what_the_handler_raises_is_a_refusal(pond):
     pond.create_endpoint("/fail", fail)
 
     assert await admit(pond, request_for("/fail")) == Refusal(403, "not you")
+
+
+@pytest.mark.parametrize(
+    ("lines", "trusted", "untrusted"),
+    [
+        ([], "192.0.2.1", "192.0.2.1"),
+        ([b"203.0.113.7"], "203.0.113.7", "192.0.2.1"),
+        ([b"a lie, 203.0.113.7"], "203.0.113.7", "192.0.2.1"),  # what our proxy saw
+        ([b"a lie", b"203.0.113.7"], "203.0.113.7", "192.0.2.1"),
+        ([b" "], "192.0.2.1", "192.0.2.1"),
+    ],
+)
+async def test_a_forwarded_address_counts_only_where_it_is_trusted(
+    lines, trusted, untrusted
+):
+    headers = [(b"x-forwarded-for", line) for line in lines]
+    for trust_forwarded, address in ((True, trusted), (False, untrusted)):
+        options = Options(trust_forwarded=trust_forwarded)
+        async with PondSocket(options=options) as pond:
+            pond.create_endpoint("/socket", accept)
+            context = await context_of(pond, headers=headers, address="192.0.2.1")
+
+            assert context.address == address
