@@ -128,6 +128,7 @@ class LineConnection(asyncio.Protocol, BaseTransport):
         except PondError as error:  # the endpoint is full, or shuts down
             await self.close_with(close_code_for(error.code), error.message)
             return
+        del context  # and so the request, for as long as the connection lasts
         await self._lost.wait()
         await self.peer_gone()
 

@@ -1,7 +1,7 @@
 """The websockets adapter: a PondSocket on the server of the library ``websockets``.
 
 It serves WebSockets and nothing else: the library answers no request in parts, so there
-are no event streams here. Whoever asks for one is told so (426 or 405).
+are no event streams here. Whoever asks for one is told so (426, 405 or 400).
 """
 
 from pondsocket_websockets.handler import PondHandler
