@@ -222,7 +222,7 @@ class BaseTransport:
         error = await attempt(self._close_wire, code, reason)
         if error is not None:  # whatever a host raises while closing
             self._telemetry.connection_error(self._id, error)
-            logger.info("closing the wire of %r failed", self._id, exc_info=error)
+            logger.info("closing the wire of %r failed: %r", self._id, error)
 
     def _end(self, code: int, reason: str) -> None:
         """Start closing from a place that cannot wait."""

@@ -1,5 +1,7 @@
 """App: where a PondSocket is inside an aiohttp application."""
 
+import re
+
 from aiohttp import web
 
 from pondsocket import PondSocket
@@ -7,6 +9,8 @@ from pondsocket_aiohttp.exchange import TAIL
 from pondsocket_aiohttp.handler import PondHandler
 
 __all__ = ["routes", "setup"]
+
+_PREFIX: re.Pattern[str] = re.compile(r"(?:/[A-Za-z0-9/._~-]*)?")
 
 
 def setup(
@@ -38,7 +42,8 @@ def setup(
             of the JavaScript package.
 
     Raises:
-        ValueError: If the prefix does not begin with a slash.
+        ValueError: If the prefix does not begin with a slash, or is more than letters,
+            digits, ``/``, ``-``, ``.``, ``_`` and ``~``.
     """
 
     async def close(_: web.Application) -> None:
@@ -63,11 +68,12 @@ def routes(
         sse_event_names: As above.
 
     Raises:
-        ValueError: If the prefix does not begin with a slash.
+        ValueError: If the prefix does not begin with a slash, or is more than letters,
+            digits, ``/``, ``-``, ``.``, ``_`` and ``~``.
     """
     prefix = prefix.rstrip("/")
-    if prefix and not prefix.startswith("/"):
-        raise ValueError(f"expected a prefix such as '/live', got {prefix!r}")
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(f"expected a plain prefix such as '/live', got {prefix!r}")
     handle = PondHandler(pond, sse_event_names=sse_event_names).handle
-    paths = (prefix, f"{prefix}/{{{TAIL}:.*}}")
+    paths = (prefix, f"{prefix}/{{{TAIL}:(?s:.*)}}")
     return [web.route("*", path, handle) for path in paths]

@@ -1,5 +1,7 @@
 """Exchange: one request of aiohttp read into the core's values, and its answer."""
 
+from urllib.parse import unquote
+
 from aiohttp import web
 from multidict import CIMultiDict
 
@@ -12,9 +14,16 @@ TAIL = "pond_path"  # the variable part of our routes
 
 
 def read_request(request: web.Request) -> HTTPRequest:
-    """Return the head of a request; its path is the one below the prefix."""
+    """Return the head of a request; its path is the one below the prefix.
+
+    aiohttp decodes what is UTF-8 and leaves the rest as it is, so it is decoded here as
+    by the others: from as many last segments as aiohttp found below the prefix.
+    """
+    below = request.match_info.get(TAIL)
+    count = 0 if below is None else below.count("/") + 1
+    segments = request.rel_url.raw_path.split("/")[-count:] if count else []
     return HTTPRequest(
-        path="/" + request.match_info.get(TAIL, ""),
+        path="/" + unquote("/".join(segments), errors="replace"),
         headers=Headers(request.raw_headers),
         query_string=request.rel_url.raw_query_string,
         address=request.remote or "",

@@ -1,5 +1,7 @@
 """Exchange: one plain HTTP request of an ASGI host, its body read and answered."""
 
+from typing import Any
+
 from pondsocket.web import (
     BodyTooLarge,
     ClientLeft,
@@ -65,12 +67,18 @@ async def read_body(receive: Receive, limit: int) -> bytes:
 
 
 class ASGIStreamResponse(StreamResponse):
-    """A response without end, over the callables of a host."""
+    """A response without end, over the callables of a host.
+
+    uvicorn with httptools does not tell it of a client that left behind a second
+    request; its ``send`` is asked for the connection then, unless middleware wraps it.
+    """
 
     def __init__(self, receive: Receive, send: Send, headers: HeaderFields) -> None:
         self._receive = receive
         self._send = send
         self._headers = headers
+        cycle = getattr(send, "__self__", None)
+        self._wire: Any = getattr(cycle, "transport", None)
 
     async def begin(self) -> None:
         """Send status and headers."""
@@ -80,7 +88,13 @@ class ASGIStreamResponse(StreamResponse):
         )
 
     async def write(self, data: bytes) -> None:
-        """Send a part of the body."""
+        """Send a part of the body.
+
+        Raises:
+            OSError: If the connection is closed and the host does not say so.
+        """
+        if self._wire is not None and self._wire.is_closing():
+            raise OSError("the connection is closed")
         await self._send(
             {"type": "http.response.body", "body": data, "more_body": True}
         )

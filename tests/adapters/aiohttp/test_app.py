@@ -55,9 +55,41 @@ async def test_an_endpoint_may_be_the_prefix_itself(chat, serve_app):
     assert (await get(port, "/lively")).status_code == 404
 
 
-def test_a_prefix_without_a_slash_is_an_error(chat):
-    with pytest.raises(ValueError, match="expected a prefix such as '/live'"):
-        setup(web.Application(), chat.pond, "live")
+@pytest.mark.parametrize(
+    "prefix", ["live", "/{x}", "/{x", "/a b", "/é", "/a?b", "/a#b", "/a%20b"]
+)
+def test_a_prefix_that_is_none_is_an_error(prefix, chat):
+    with pytest.raises(ValueError, match="expected a plain prefix such as '/live'"):
+        setup(web.Application(), chat.pond, prefix)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/rooms/a%20b", "a b"),
+        ("/rooms/a%0Ab", "a\nb"),
+        ("/rooms/%E9", "\ufffd"),
+        ("/rooms/%25E9", "%E9"),
+        ("/rooms/%C3%A9", "é"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/live"])
+async def test_a_path_is_decoded_as_on_every_host(prefix, path, name, chat, serve_app):
+    names = []
+
+    def note(ctx):
+        names.append(ctx.params["name"])
+        ctx.accept()
+
+    chat.pond.create_endpoint("/rooms/:name", note)
+    app = web.Application()
+    setup(app, chat.pond, prefix)
+    port = await serve_app(app)
+
+    async with connect(url(port, prefix + path)):
+        pass
+
+    assert names == [name]
 
 
 @pytest.mark.parametrize("is_first", [True, False])

@@ -1,6 +1,7 @@
 """One plain HTTP request: its body and its answer."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
@@ -88,3 +89,16 @@ async def test_a_stream_is_left_when_the_host_says_so(make_host):
 
     async with asyncio.timeout(5):
         await ASGIStreamResponse(host.receive, host.send, []).wait_until_left()
+
+
+async def test_a_stream_of_uvicorn_is_lost_with_its_connection(host):
+    class Cycle:
+        transport = SimpleNamespace(is_closing=lambda: True)
+
+        async def send(self, message):
+            raise AssertionError("it would be swallowed")
+
+    response = ASGIStreamResponse(host.receive, Cycle().send, [])
+
+    with pytest.raises(OSError, match="closed"):
+        await response.write(b"data")

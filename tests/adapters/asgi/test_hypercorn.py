@@ -95,3 +95,25 @@ async def test_nothing_is_taken_once_the_last_message_was_received():
     await hypercorn.serve(app, {"type": "websocket"}, host.incoming.get, host.send)
 
     assert not hypercorn._draining
+
+
+@pytest.mark.parametrize("is_dropped", [True, False])
+async def test_an_acceptance_that_hypercorn_drops_is_told(is_dropped):
+    host = Host()
+    host.closed = is_dropped
+    told = []
+
+    async def app(scope, receive, send):
+        try:
+            await send({"type": "websocket.accept"})
+        except OSError as error:
+            told.append(error)
+        await send(MESSAGE)
+
+    await hypercorn.serve(app, {"type": "websocket"}, host.incoming.get, host.send)
+
+    assert bool(told) is is_dropped
+    assert len(hypercorn._draining) == (not is_dropped)
+    if not is_dropped:
+        await host.say({"type": "websocket.disconnect"})
+        await asyncio.gather(*hypercorn._draining)
