@@ -36,7 +36,7 @@ _ADAPTERS = "pondsocket.adapters"
 
 _EXTRAS = {  # adapter of this distribution -> the libraries of its extra
     "aiohttp": frozenset({"aiohttp"}),
-    "asgi": frozenset({"httptools", "uvicorn", "websockets"}),
+    "asgi": frozenset({"uvicorn", "websockets"}),
     "websockets": frozenset({"websockets"}),
 }
 

@@ -5,7 +5,7 @@ import logging
 from aiohttp import hdrs, web
 
 from pondsocket import Options, PondSocket
-from pondsocket.web import HTTPAnswer, Refusal, SendPump, admit
+from pondsocket.web import HTTPAnswer, Refusal, SendPump, admit, size_limit_for
 from pondsocket_aiohttp.exchange import read_request, to_response
 from pondsocket_aiohttp.transport import AiohttpWebSocketTransport
 
@@ -13,7 +13,6 @@ __all__ = ["open_websocket"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
-_SIZE_MARGIN = 4096  # bytes above our own limit, so that it is ours which speaks
 _GOODBYE_SHARE = 0.05  # of send_timeout, for the client's answer to a close frame
 
 
@@ -65,11 +64,10 @@ def _without_subprotocols(request: web.Request) -> web.Request:
 
 
 def _make_websocket(options: Options) -> web.WebSocketResponse:
-    limit = options.max_message_size
     return web.WebSocketResponse(
         timeout=options.send_timeout * _GOODBYE_SHARE,
         autoping=False,  # the transport wants to see them
         compress=options.compression,
-        max_msg_size=limit + _SIZE_MARGIN if limit else 0,
+        max_msg_size=size_limit_for(options) or 0,
         writer_limit=0,  # each send waits while the client does not read
     )

@@ -5,18 +5,25 @@ Whoever calls owns the signals; the connections are drained before aiohttp close
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpProcessingError
 
 from pondsocket import Options, PondSocket
-from pondsocket.web import close_sockets, open_sockets
+from pondsocket.web import (
+    BACKLOG,
+    HTTPAnswer,
+    PageAnswers,
+    Pages,
+    close_sockets,
+    open_sockets,
+)
 from pondsocket_aiohttp.app import routes
+from pondsocket_aiohttp.exchange import to_response
 
 __all__ = ["serve"]
 
-Pages = Mapping[str, tuple[str, bytes]]
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _FOREVER = 86_400.0 * 365  # where 0 would mean: at once
@@ -37,24 +44,18 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
 ) -> None:
     """Serve ``pond`` until ``stop`` is set, then drain it, close it and end.
 
-    Args:
-        pond: What to serve; its options set the limits of aiohttp too.
-        host: The address to listen on, "" for all.
-        port: The port to listen on, 0 for any free one.
-        pages: Plain GET pages beside the endpoints, path to (content type, body).
-        grace: Seconds for ``pond.drain``.
-        stop: Set by the caller, which owns the signals.
-        on_ready: Called once, with the port, as soon as clients can connect.
+    What each argument means: see :class:`pondsocket.cli.Adapter`. ``host`` may be ""
+    for all addresses; the options of ``pond`` set the limits of aiohttp too.
 
     Raises:
         OSError: If the address cannot be listened on; names the address.
     """
     sockets = await open_sockets(host, port, pond.options)
-    runner = _make_runner(_make_app(pond, pages or {}), pond.options)
+    runner = _make_runner(_make_app(pond, PageAnswers(pages)), pond.options)
     try:
         await runner.setup()
         for each in sockets:
-            await web.SockSite(runner, each).start()
+            await web.SockSite(runner, each, backlog=BACKLOG).start()
         on_ready(sockets[0].getsockname()[1])
         await stop.wait()
         await pond.drain(grace)
@@ -64,31 +65,20 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
         close_sockets(sockets)
 
 
-def _make_app(pond: PondSocket, pages: Pages) -> web.Application:
-    middlewares = [_trust_proxy] if pond.options.trust_forwarded else []
-    app = web.Application(middlewares=middlewares)
-    for path, (content_type, body) in pages.items():
-        app.router.add_get(path, _make_page(content_type, body))
+def _make_app(pond: PondSocket, pages: PageAnswers) -> web.Application:
+    app = web.Application()
+    for path, answer in pages.by_path.items():
+        app.router.add_get(path, _show(answer))  # and HEAD
     app.add_routes(routes(pond))
     app.on_response_prepare.append(_hide_server)
     return app
 
 
-def _make_page(content_type: str, body: bytes) -> _Handler:
+def _show(answer: HTTPAnswer) -> _Handler:
     async def show(_: web.Request) -> web.Response:
-        return web.Response(body=body, headers={hdrs.CONTENT_TYPE: content_type})
+        return to_response(answer)
 
     return show
-
-
-@web.middleware
-async def _trust_proxy(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Take the address that the nearest proxy saw for the client's."""
-    forwarded = request.headers.getall(hdrs.X_FORWARDED_FOR, [])
-    if forwarded:
-        address = forwarded[-1].rpartition(",")[2].strip()
-        request = request.clone(remote=address)
-    return await handler(request)
 
 
 async def _hide_server(_: web.Request, response: web.StreamResponse) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from aiohttp import WSMessage, WSMsgType, web
 
 from pondsocket import Options
-from pondsocket.web import ClientLeft, SendPump, WebSocketTransport
+from pondsocket.web import ClientLeft, FrameBudget, SendPump, WebSocketTransport
+from pondsocket_aiohttp.flood_gate import FloodGate
 from pondsocket_aiohttp.heartbeat import Heartbeat
 
 __all__ = ["AiohttpWebSocketTransport"]
@@ -15,8 +16,7 @@ __all__ = ["AiohttpWebSocketTransport"]
 logger: logging.Logger = logging.getLogger(__name__)
 
 _POLICY_VIOLATION = 1008  # RFC 6455 7.4.1
-_RATE = 1000  # pings and pongs per second
-_BURST = 2000
+_CONTROL_HEAD = 6  # bytes of a client's ping or pong before its payload
 
 
 class AiohttpWebSocketTransport(WebSocketTransport):
@@ -25,19 +25,17 @@ class AiohttpWebSocketTransport(WebSocketTransport):
     Args:
         id: The user's id, the connection's too.
         websocket: Prepared, with ``autoping=False``.
-        wire: What carries it: dropped if its client takes nothing any more.
+        wire: What carries it: dropped if its client takes nothing any more, watched
+            for parts of a message that never becomes one.
         pump: Runs the sends; one for all connections is best.
-        options: ``send_timeout``, ``slow_consumer``, ``ping_interval`` and
-            ``pong_wait`` are used.
+        options: ``send_timeout``, ``slow_consumer``, ``max_message_size``,
+            ``ping_interval`` and ``pong_wait`` are used.
         joins_messages: Whether the client takes several messages, separated by
             newlines, in one WebSocket frame.
 
     Attributes:
         websocket: As above.
     """
-
-    _debt = 0.0  # control frames above the rate
-    _counted = 0.0  # when it was last brought up to date
 
     def __init__(
         self,
@@ -58,6 +56,12 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         )
         self.websocket = websocket
         self._wire = wire
+        self._budget = FrameBudget()
+        self._gate = FloodGate(
+            wire,
+            message_size=options.max_message_size,
+            on_flood=self._end_flood,
+        )
         self._heartbeat: Heartbeat | None = None
         if options.ping_interval:
             self._heartbeat = Heartbeat(
@@ -82,6 +86,7 @@ class AiohttpWebSocketTransport(WebSocketTransport):
                 self._heartbeat.hear()
             match message.type:
                 case WSMsgType.TEXT | WSMsgType.BINARY:
+                    self._gate.note_message()
                     data: str | bytes = message.data
                     return data
                 case WSMsgType.PING | WSMsgType.PONG:
@@ -95,16 +100,19 @@ class AiohttpWebSocketTransport(WebSocketTransport):
 
     async def _take_control_frame(self, message: WSMessage) -> None:
         """Answer a ping, unless there are too many; no limit on messages sees them."""
+        self._gate.note_bytes(_CONTROL_HEAD + len(message.data))
         now = asyncio.get_running_loop().time()
-        self._debt = max(0.0, self._debt - (now - self._counted) * _RATE) + 1
-        self._counted = now
-        if self._debt > _BURST:
-            self._end(_POLICY_VIOLATION, "too many frames")
+        unsent = self._wire.get_write_buffer_size()
+        if not self._budget.admits(now, unsent=unsent):
+            self._end_flood()
         elif message.type is WSMsgType.PING:
             try:
                 await self.websocket.pong(message.data)
             except ConnectionError as exc:
                 raise ClientLeft from exc
+
+    def _end_flood(self) -> None:
+        self._end(_POLICY_VIOLATION, "too many frames")
 
     def _ask(self) -> None:
         self._pump.start(self._ping(), self._context)
@@ -122,7 +130,7 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         if self._wire.get_write_buffer_size():
             # aiohttp would wait for a client that says goodbye and does not read
             loop = asyncio.get_running_loop()
-            loop.call_later(self._send_timeout, self._wire.abort)
+            loop.call_later(self._options.send_timeout, self._wire.abort)
 
     async def _send_close(self, code: int, reason: str) -> None:
         """Send a close frame and wait for the client's, for a while.

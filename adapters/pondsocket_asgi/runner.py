@@ -10,7 +10,7 @@ import asyncio
 import math
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,7 +19,14 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pondsocket import Options, PondSocket
-from pondsocket.web import HTTPAnswer, close_sockets, open_sockets
+from pondsocket.web import (
+    BACKLOG,
+    PageAnswers,
+    Pages,
+    close_sockets,
+    open_sockets,
+    size_limit_for,
+)
 from pondsocket_asgi.app import PondASGIApp
 from pondsocket_asgi.exchange import send_answer
 from pondsocket_asgi.scope import ASGIApp, Receive, Scope, Send
@@ -27,9 +34,6 @@ from pondsocket_asgi.uvicorn import WebSocketProtocol
 
 __all__ = ["serve"]
 
-Pages = Mapping[str, tuple[str, bytes]]
-
-_SIZE_MARGIN = 4096  # bytes above our own limit, so that it is ours which speaks
 _TICKS_PER_SECOND = 10  # of uvicorn's main loop
 
 
@@ -45,21 +49,15 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
 ) -> None:
     """Serve ``pond`` until ``stop`` is set, then drain it, close it and end.
 
-    Args:
-        pond: What to serve; its options set the limits of uvicorn too.
-        host: The address to listen on, "" for all.
-        port: The port to listen on, 0 for any free one.
-        pages: Plain GET pages beside the endpoints, path to (content type, body).
-        grace: Seconds for ``pond.drain``.
-        stop: Set by the caller, which owns the signals.
-        on_ready: Called once, with the port, as soon as clients can connect.
+    What each argument means: see :class:`pondsocket.cli.Adapter`. ``host`` may be ""
+    for all addresses; the options of ``pond`` set the limits of uvicorn too.
 
     Raises:
         OSError: If the address cannot be listened on; names the address.
     """
     sockets = await open_sockets(host, port, pond.options)
     actual_port: int = sockets[0].getsockname()[1]
-    app = _with_pages(PondASGIApp(pond), pages or {})
+    app = _with_pages(PondASGIApp(pond), PageAnswers(pages))
     server = _Server(
         _configure(app, pond.options),
         options=pond.options,
@@ -82,18 +80,18 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
 
 
 def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:
-    limit = options.max_message_size
     return uvicorn.Config(
         app,
         interface="asgi3",
         lifespan="off",  # `serve` closes the pond itself
         http="h11",  # the other one takes headers without end
         ws=WebSocketProtocol,
-        ws_max_size=limit + _SIZE_MARGIN if limit else sys.maxsize,
+        ws_max_size=size_limit_for(options) or sys.maxsize,
         ws_ping_interval=options.ping_interval or None,
         ws_ping_timeout=options.pong_wait,
         ws_per_message_deflate=options.compression,
-        proxy_headers=options.trust_forwarded,
+        proxy_headers=False,  # who trusts them reads them on its own, on every server
+        backlog=BACKLOG,
         timeout_graceful_shutdown=math.ceil(options.send_timeout),
         log_config=None,  # the caller's
         log_level="warning",  # below it are lines with query strings, and so tokens
@@ -102,15 +100,14 @@ def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:
     )
 
 
-def _with_pages(app: ASGIApp, pages: Pages) -> ASGIApp:
+def _with_pages(app: ASGIApp, pages: PageAnswers) -> ASGIApp:
     async def serve_page(scope: Scope, receive: Receive, send: Send) -> None:
-        page = pages.get(scope["path"]) if scope["type"] == "http" else None
-        if page is None or scope["method"] not in {"GET", "HEAD"}:
+        is_http = scope["type"] == "http"
+        page = pages.find(scope["method"], scope["path"]) if is_http else None
+        if page is None:
             await app(scope, receive, send)
         else:
-            content_type, body = page
-            kind = ("content-type", content_type)
-            await send_answer(send, HTTPAnswer(200, [kind], body))
+            await send_answer(send, page)
 
     return serve_page
 
@@ -140,7 +137,7 @@ class _Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         if counter % _TICKS_PER_SECOND == 0:
-            self._abort_stuck()
+            self._abort_stuck(asyncio.get_running_loop().time())
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -148,19 +145,31 @@ class _Server(uvicorn.Server):
         for connection in tuple(self.server_state.connections):
             connection.transport.abort()
 
-    def _abort_stuck(self) -> None:
+    def _abort_stuck(self, now: float) -> None:
         """Abort what does not get its last bytes out, and what never asks anything."""
-        now = asyncio.get_running_loop().time()
         for connection in tuple(self.server_state.connections):
             patience = self._patience_with(connection)
+            # after each answer time begins anew
+            stage = getattr(connection, "cycle", None) or connection
             if not patience:
-                self._stuck_since.pop(connection, None)
-            elif now - self._stuck_since.setdefault(connection, now) >= patience:
+                self._stuck_since.pop(stage, None)
+            elif now - self._stuck_since.setdefault(stage, now) >= patience:
                 connection.transport.abort()
 
     def _patience_with(self, connection: Any) -> float:  # noqa: ANN401 - a union of theirs
         """Return how many seconds a connection may stay as it is, 0 for ever."""
         if connection.transport.is_closing():
             return self._options.send_timeout
-        is_silent = isinstance(connection, H11Protocol) and connection.cycle is None
+        is_silent = isinstance(connection, H11Protocol) and _asks_nothing(connection)
         return self._options.handshake_timeout if is_silent else 0.0
+
+
+def _asks_nothing(connection: Any) -> bool:  # noqa: ANN401 - its types know no None
+    """Tell whether nothing is being answered, and uvicorn itself does not mind.
+
+    It lets go who says nothing after an answer, but any byte stops its timer.
+    """
+    if connection.cycle is None:
+        return True
+    is_minded = connection.timeout_keep_alive_task is not None
+    return bool(connection.cycle.response_complete) and not is_minded

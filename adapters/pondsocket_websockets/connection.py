@@ -6,7 +6,6 @@ release.
 """
 
 import asyncio
-import math
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
@@ -14,7 +13,7 @@ from websockets.exceptions import InvalidMessage
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Event, State
 
-from pondsocket.web import HTTPAnswer
+from pondsocket.web import FrameBudget, HTTPAnswer
 from pondsocket_websockets.exchange import make_response
 
 __all__ = ["ONLY_WEBSOCKETS", "PondConnection"]
@@ -26,16 +25,14 @@ ONLY_WEBSOCKETS = (
 
 _POLICY_VIOLATION = 1008  # RFC 6455 7.4.1
 _BEGINS_MESSAGE = frozenset({Opcode.TEXT, Opcode.BINARY})
-_RATE = 1000  # frames per second that carry no message of their own
-_BURST = 2000
 
 
 class PondConnection(ServerConnection):
     """What ``serve`` runs each connection on.
 
     Beside what the library does: a request that can be no handshake is answered, not
-    just closed; pings, pongs and continuation frames without end close the connection
-    with 1008; and whoever does not close when told to is cut off after
+    just closed; pings, pongs and empty continuation frames without end close the
+    connection with 1008; and whoever does not close when told to is cut off after
     ``close_timeout``, where nothing is sent any more too.
 
     Args:
@@ -46,8 +43,6 @@ class PondConnection(ServerConnection):
 
     # here and not in __init__: most connections never have any of their own
     _has_answered = False
-    _debt = 0.0  # frames above the rate
-    _counted = 0.0  # when it was last brought up to date
     _cut_off: asyncio.TimerHandle | None = None
 
     def __init__(
@@ -58,6 +53,7 @@ class PondConnection(ServerConnection):
     ) -> None:
         super().__init__(*args, **settings)
         self._silent = silent
+        self._budget = FrameBudget()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, with a client that has said nothing yet."""
@@ -74,9 +70,11 @@ class PondConnection(ServerConnection):
     def process_event(self, event: Event) -> None:
         """Take the request, then frames, unless there are too many."""
         self._silent.discard(self)
-        is_extra = isinstance(event, Frame) and event.opcode not in _BEGINS_MESSAGE
-        if not is_extra or self._admits_frame():
+        if not isinstance(event, Frame) or self._admits(event):
             super().process_event(event)
+        elif self.protocol.state is State.OPEN:
+            self.protocol.fail(_POLICY_VIOLATION, "too many frames")
+            self.send_data()
 
     def send_data(self) -> None:
         """Send what there is; after the end, not for ever."""
@@ -98,16 +96,11 @@ class PondConnection(ServerConnection):
             and self.protocol.state is State.CONNECTING
         )
 
-    def _admits_frame(self) -> bool:
-        now = asyncio.get_running_loop().time()
-        if not self.transport.get_write_buffer_size():  # else pongs would pile up there
-            self._debt = max(0.0, self._debt - (now - self._counted) * _RATE)
-        self._counted = now
-        self._debt += 1
-        if self._debt <= _BURST:
+    def _admits(self, frame: Frame) -> bool:
+        if frame.opcode in _BEGINS_MESSAGE:
             return True
-        if self._debt < math.inf:
-            self._debt = math.inf  # a message without its middle must not come together
-            self.protocol.fail(_POLICY_VIOLATION, "too many frames")
-            self.send_data()
-        return False
+        now = asyncio.get_running_loop().time()
+        unsent = self.transport.get_write_buffer_size()
+        if frame.opcode is Opcode.CONT:
+            return self._budget.admits_part(len(frame.data), now, unsent=unsent)
+        return self._budget.admits(now, unsent=unsent)

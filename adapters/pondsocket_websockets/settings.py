@@ -6,10 +6,10 @@ from typing import Any
 from websockets.exceptions import InvalidHandshake
 
 from pondsocket import Options
+from pondsocket.web import size_limit_for
 
 __all__ = ["settings_for"]
 
-_SIZE_MARGIN = 4096  # bytes above our own limit, so that it is ours which speaks
 _ANSWER_SECONDS = 1.0  # to refuse who took too long, before the library just hangs up
 _READ_AHEAD = 16  # frames; nothing here makes the reader wait
 _CLOSING_SHARE = 0.5  # of send_timeout: over before the transport stops waiting
@@ -19,7 +19,6 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 def settings_for(options: Options) -> dict[str, Any]:
     """Return keywords for ``websockets.serve``; what is missing stays as it has it."""
-    limit = options.max_message_size
     patience = options.handshake_timeout
     return {
         "compression": "deflate" if options.compression else None,
@@ -28,7 +27,7 @@ def settings_for(options: Options) -> dict[str, Any]:
         "close_timeout": options.send_timeout * _CLOSING_SHARE,
         "ping_interval": options.ping_interval or None,
         "ping_timeout": options.pong_wait,
-        "max_size": limit + _SIZE_MARGIN if limit else None,
+        "max_size": size_limit_for(options),
         "max_queue": _READ_AHEAD,
         "logger": logger,
     }

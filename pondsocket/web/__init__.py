@@ -6,20 +6,27 @@ becomes a ``WebSocketTransport``, and an ``SSEService`` answers all other reques
 
 from pondsocket.web.errors import BodyTooLarge, ClientLeft
 from pondsocket.web.event_stream import EventStream, StreamResponse
+from pondsocket.web.frame_budget import FrameBudget
 from pondsocket.web.handshake import Admission, HTTPRequest, Refusal, admit
-from pondsocket.web.listening import close_sockets, open_sockets
+from pondsocket.web.listening import BACKLOG, close_sockets, open_sockets
+from pondsocket.web.pages import PageAnswers, Pages
 from pondsocket.web.send_pump import SendPump
+from pondsocket.web.size_limit import size_limit_for
 from pondsocket.web.sse import HeaderFields, HTTPAnswer, SSEService, StreamAnswer
 from pondsocket.web.websocket import WebSocketTransport
 
 __all__ = [
+    "BACKLOG",
     "Admission",
     "BodyTooLarge",
     "ClientLeft",
     "EventStream",
+    "FrameBudget",
     "HTTPAnswer",
     "HTTPRequest",
     "HeaderFields",
+    "PageAnswers",
+    "Pages",
     "Refusal",
     "SSEService",
     "SendPump",
@@ -29,4 +36,5 @@ __all__ = [
     "admit",
     "close_sockets",
     "open_sockets",
+    "size_limit_for",
 ]

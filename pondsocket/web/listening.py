@@ -9,14 +9,16 @@ from errno import EADDRNOTAVAIL
 
 from pondsocket.options import Options
 
-__all__ = ["close_sockets", "open_sockets"]
+__all__ = ["BACKLOG", "close_sockets", "open_sockets"]
+
+BACKLOG = 2048  # clients that come back at once after a restart
 
 
 async def open_sockets(host: str, port: int, options: Options) -> list[socket.socket]:
     """Return bound sockets for all addresses of ``host``, with one port for all.
 
-    They do not listen yet: that is the server's to start. The kernel ends connections
-    on them whose client vanished.
+    They do not listen yet: that is the server's to start, with ``BACKLOG``. The kernel
+    ends connections on them whose client vanished.
 
     Args:
         host: A name or an address, "" for all.

@@ -58,8 +58,7 @@ class WebSocketTransport(BaseTransport):
         options = options or Options()
         self._pump = pump or SendPump()
         self._context = copy_context()  # a host's middleware may rely on its own
-        self._send_timeout = options.send_timeout
-        self._closes_slow = options.slow_consumer is SlowConsumerPolicy.CLOSE
+        self._options = options
         self._joins_messages = joins_messages
         self._is_sending = False
         self._sender: asyncio.Task[Any] | None = None  # of a send that waits
@@ -145,20 +144,22 @@ class WebSocketTransport(BaseTransport):
         loop = asyncio.get_running_loop()
         self._sending_since = loop.time()
         if self._stall is None:
-            self._stall = loop.call_later(self._send_timeout, self._check_progress)
+            self._stall = loop.call_later(
+                self._options.send_timeout, self._check_progress
+            )
 
     def _check_progress(self) -> None:
         self._stall = None
         if not self._is_sending or self._closing:
             return
         loop = asyncio.get_running_loop()
-        due = self._sending_since + self._send_timeout
+        due = self._sending_since + self._options.send_timeout
         if self._refused or due > loop.time():
-            later = max(due, loop.time() + self._send_timeout / 2)
+            later = max(due, loop.time() + self._options.send_timeout / 2)
             self._stall = loop.call_at(later, self._check_progress)
             return
         self._telemetry.count("send_timeout")
-        if self._closes_slow:
+        if self._options.slow_consumer is SlowConsumerPolicy.CLOSE:
             self._telemetry.count("slow_consumer_closed")
             logger.warning("connection %r is a slow consumer; closing it", self._id)
             self._end(_TRY_AGAIN_LATER, "slow consumer")
@@ -214,7 +215,7 @@ class WebSocketTransport(BaseTransport):
 
     async def _close_wire(self, code: int, reason: str) -> None:
         """Send a close frame behind what is in flight, within ``send_timeout``."""
-        deadline = self._send_timeout * CLOSING_SHARE
+        deadline = self._options.send_timeout * CLOSING_SHARE
         try:
             async with asyncio.timeout(deadline):
                 await self._give_up_sending_within(deadline / 2)

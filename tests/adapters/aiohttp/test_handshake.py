@@ -136,15 +136,13 @@ async def test_a_handler_that_is_cancelled_while_the_connection_begins_ends_it(
     assert chat.connected == 0
 
 
-async def test_an_endpoint_that_drains_meanwhile_closes_with_1012(chat, serve, until):
+async def test_who_waits_while_the_endpoint_ends_is_refused(chat, serve, until):
     port = await serve(chat)
     connecting = asyncio.create_task(connect(url(port, "?hold=1")).__aenter__())
     await until(lambda: chat.contexts)
 
     await chat.pond.drain(0.0)
-    chat.gate.set()
-    websocket = await asyncio.wait_for(connecting, 5)
-    with pytest.raises(ConnectionClosed):
-        await websocket.recv()
+    with pytest.raises(InvalidStatus) as refused:
+        await asyncio.wait_for(connecting, 5)
 
-    assert websocket.close_code == 1012
+    assert refused.value.response.status_code == 503

@@ -10,6 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from pondsocket import Event, Frame
 from pondsocket.web import ClientLeft
+from tests.adapters.raw_frames import EMPTY_PART, TEXT_BEGINS, in_parts
 
 PING = b"\x89\x80\0\0\0\0"
 PONG = b"\x8a\x80\0\0\0\0"
@@ -244,3 +245,61 @@ async def test_control_frames_without_end_close_with_1008(
     assert (1008).to_bytes(2, "big") + b"too many frames" in received
     assert received.count(b"\x8a\0") < 3000
     assert not chat.connected
+
+
+async def test_a_message_of_the_greatest_size_arrives_in_small_parts(
+    chat, serve, dial, handshake, message
+):
+    port = await serve(chat)
+    reader, writer = await dial(port, handshake)
+    await reader.readuntil(b"CONNECTION")
+
+    writer.write(in_parts(message("JOIN_CHANNEL").ljust(1_048_576), 512))
+
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"ACKNOWLEDGE")
+
+
+async def test_many_big_messages_are_no_flood(chat, serve, message):
+    port = await serve(chat)
+
+    async with connect(url(port)) as websocket, asyncio.timeout(10):
+        await websocket.send(message("JOIN_CHANNEL"))
+        for number in range(8):
+            await websocket.send(message(payload={"n": number}).ljust(1_000_000))
+        answers = [await websocket.recv() for _ in range(10)]
+
+    assert '"n":7}' in answers[-1]
+
+
+# as many bytes as need all be read to be too many: a socket that is closed with some
+# left unread loses the close frame
+TOO_MANY_PARTS = TEXT_BEGINS + EMPTY_PART * (3 * 1_048_576 // len(EMPTY_PART))
+
+
+async def test_parts_without_end_that_carry_nothing_close_with_1008(
+    chat, serve, dial, handshake, read_all
+):
+    port = await serve(chat)
+    reader, writer = await dial(port, handshake)
+    await reader.readuntil(b"CONNECTION")
+
+    writer.write(TOO_MANY_PARTS)
+
+    assert (1008).to_bytes(2, "big") + b"too many frames" in await read_all(reader)
+    assert not chat.connected
+
+
+async def test_a_ping_among_such_parts_buys_no_more_of_them(
+    chat, serve, dial, handshake, read_all
+):
+    port = await serve(chat)
+    reader, writer = await dial(port, handshake)
+    await reader.readuntil(b"CONNECTION")
+    first = len(EMPTY_PART) * 100_000
+
+    writer.write(TOO_MANY_PARTS[:first] + PING)
+    await reader.readuntil(b"\x8a\0")
+    writer.write(TOO_MANY_PARTS[first:])
+
+    assert (1008).to_bytes(2, "big") + b"too many frames" in await read_all(reader)

@@ -10,11 +10,15 @@ import socket
 import httpx
 import psutil
 import pytest
+from uvicorn.protocols.http.h11_impl import H11Protocol
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from pondsocket import Event, Frame
+from pondsocket import Event, Frame, Options
+from pondsocket.web import frame_budget
+from pondsocket_asgi import runner
 from pondsocket_asgi.runner import serve
+from tests.adapters.raw_frames import EMPTY_PART, TEXT_BEGINS, in_parts
 
 PAGES = {"/": ("text/html", b"<h1>hi</h1>"), "/app.js": ("text/javascript", b"x=1")}
 
@@ -175,6 +179,17 @@ async def test_a_callback_that_fails_ends_the_serving(start):
         await running.task
 
 
+async def test_clients_that_come_back_all_at_once_find_the_door_open(start):
+    running = await start()
+    address = ("127.0.0.1", running.port)
+
+    # nothing is accepted meanwhile: this does not wait for the loop
+    clients = [socket.create_connection(address, timeout=5) for _ in range(300)]
+
+    for client in clients:
+        client.close()
+
+
 # Pages
 
 
@@ -248,7 +263,7 @@ async def test_compression_is_negotiated_only_if_asked_for(compression, start):
 )
 async def test_a_proxy_tells_the_address_only_if_it_is_trusted(trusted, address, start):
     running = await start({"trust_forwarded": trusted})
-    headers = {"x-forwarded-for": "192.0.2.1"}
+    headers = {"x-forwarded-for": "198.51.100.9, 192.0.2.1"}
 
     async with connect(running.url, additional_headers=headers):
         assert running.chat.contexts[0].address == address
@@ -370,6 +385,134 @@ async def test_who_never_asks_anything_is_let_go(start, said):
     writer.close()
 
 
+@pytest.fixture
+def quick_checks(monkeypatch):
+    """Look after silent connections ten times a second."""
+    monkeypatch.setattr(runner, "_TICKS_PER_SECOND", 1)
+
+
+@pytest.fixture
+def keep_alive(monkeypatch):
+    """Set how long uvicorn waits for the next request of a connection."""
+    configure = runner._configure
+
+    def set_keep_alive(seconds):
+        def configure_with(app, options):
+            config = configure(app, options)
+            config.timeout_keep_alive = seconds
+            return config
+
+        monkeypatch.setattr(runner, "_configure", configure_with)
+
+    return set_keep_alive
+
+
+async def open_and_get(running, said=b""):
+    """Get a page on a new connection, and say something more."""
+    reader, writer = await open_socket(running, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+    async with asyncio.timeout(5):
+        await reader.readuntil(b"<h1>hi</h1>")
+    writer.write(said)
+    return reader, writer
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"G", b"GET / HTTP/1.1\r\nhost: x\r\n"],
+    ids=["a letter", "half a head"],
+)
+async def test_a_second_request_that_never_ends_is_let_go(start, said, quick_checks):
+    running = await start({"handshake_timeout": 0.2})
+    reader, writer = await open_and_get(running, said)
+
+    assert await read_all(reader) == b""
+    writer.close()
+
+
+async def test_a_body_that_never_ends_after_its_answer_is_let_go(start, quick_checks):
+    running = await start({"handshake_timeout": 0.2})
+    head = b"PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n"
+    reader, writer = await open_socket(running, head)
+    async with asyncio.timeout(5):
+        await reader.readuntil(b"method not allowed")
+    writer.write(b"x")
+
+    assert await read_all(reader) == b""
+    writer.close()
+
+
+async def test_between_requests_a_connection_stays_as_long_as_uvicorn_has_it(
+    start, quick_checks, keep_alive
+):
+    keep_alive(1.0)
+    running = await start({"handshake_timeout": 0.1})
+    reader, writer = await open_and_get(running)
+    answered = asyncio.get_running_loop().time()
+
+    assert await read_all(reader) == b""
+    assert asyncio.get_running_loop().time() - answered > 0.9
+    writer.close()
+
+
+class Answered:
+    """A request of uvicorn that was answered."""
+
+    response_complete = True
+
+
+class Wire:
+    """A transport that can only be aborted."""
+
+    is_aborted = False
+
+    def is_closing(self):
+        return self.is_aborted
+
+    def abort(self):
+        self.is_aborted = True
+
+
+async def test_each_request_has_time_of_its_own(chat):
+    config = runner._configure(chat.app, Options())
+    server = runner._Server(
+        config, options=Options(handshake_timeout=2), on_started=list
+    )
+    connection = H11Protocol(config, server.server_state, {})
+    connection.transport = Wire()
+    server.server_state.connections.add(connection)
+
+    for second in range(10):  # always amid a head, but never with one for long
+        connection.cycle = Answered()
+        server._abort_stuck(second)
+        server._abort_stuck(second + 0.9)
+    assert not connection.transport.is_aborted
+
+    server._abort_stuck(11)
+    assert connection.transport.is_aborted
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        HANDSHAKE,
+        b"GET /socket HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n",
+    ],
+    ids=["WebSocket", "event stream"],
+)
+async def test_who_was_let_in_may_be_silent(start, request_head, quick_checks):
+    running = await start({"handshake_timeout": 0.1})
+    reader, writer = await open_and_get(running, request_head)
+    await reader.readuntil(b"CONNECTION")
+    # whoever comes later and is let go was looked after later
+    other, other_writer = await open_socket(running)
+    await read_all(other)
+
+    assert running.chat.connected == 1
+    assert not reader.at_eof()
+    writer.close()
+    other_writer.close()
+
+
 async def test_a_handshake_that_makes_no_sense_is_closed(start):
     running = await start()
     header = b"x-long: " + b"x" * 20_000 + b"\r\n\r\n"
@@ -381,19 +524,48 @@ async def test_a_handshake_that_makes_no_sense_is_closed(start):
 
 @pytest.mark.parametrize(
     "kind",
-    [b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", b"\x00\x80\0\0\0\0"],
+    [b"\x89\x80\0\0\0\0", b"\x8a\x80\0\0\0\0", EMPTY_PART],
     ids=["ping", "pong", "continuation"],
 )
 async def test_frames_without_end_that_carry_nothing_close_with_1008(start, kind):
     running = await start()
     reader, writer = await open_socket(running, HANDSHAKE)
     await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"\x01\x80\0\0\0\0" + kind * 5000)
+    writer.write(TEXT_BEGINS + kind * 2500)  # in one piece: the rest would reset it
 
     received = await read_all(reader)
 
     assert (1008).to_bytes(2, "big") + b"too many frames" in received
     writer.close()
+
+
+async def test_a_message_of_the_greatest_size_arrives_in_small_parts(start, message):
+    running = await start()
+    reader, writer = await open_socket(running, HANDSHAKE)
+    await reader.readuntil(b"CONNECTION")
+    writer.write(in_parts(message("JOIN_CHANNEL").ljust(1_048_576), 512))
+
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"ACKNOWLEDGE")
+    writer.close()
+
+
+async def test_pongs_do_not_pile_up_for_a_client_that_does_not_read(
+    start, deaf, monkeypatch
+):
+    monkeypatch.setattr(frame_budget, "_RATE", 1e9)  # all that is read is paid off
+    running = await start({"ping_interval": 0, "send_timeout": 0.5})
+    client = await deaf(running.port, HANDSHAKE)
+    await until(lambda: running.chat.connected)
+    ping = b"\x89\xfd\0\0\0\0" + bytes(125)
+
+    flood = asyncio.create_task(
+        asyncio.get_running_loop().sock_sendall(client, ping * 100_000)
+    )
+    await until(lambda: not running.chat.connected)
+
+    flood.cancel()
+    await asyncio.wait({flood})
 
 
 async def test_a_refused_handshake_is_no_error_in_the_log(start, caplog):

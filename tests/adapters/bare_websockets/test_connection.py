@@ -8,12 +8,11 @@ import asyncio
 
 import pytest
 
-from pondsocket_websockets import connection
+from pondsocket.web import frame_budget
+from tests.adapters.raw_frames import EMPTY_PART, TEXT_BEGINS, in_parts
 
 PING = b"\x89\x80\0\0\0\0"
 PONG = b"\x8a\x80\0\0\0\0"
-CONTINUATION = b"\x00\x80\0\0\0\0"
-TEXT_BEGINS = b"\x01\x80\0\0\0\0"
 CLOSE_1000 = b"\x88\x82\0\0\0\0\x03\xe8"
 RESERVED_OPCODE = b"\x83\x80\0\0\0\0"
 
@@ -96,7 +95,7 @@ async def test_what_a_client_does_to_its_handshake_is_not_logged(start, caplog):
 
 
 @pytest.mark.parametrize(
-    "kind", [PING, PONG, CONTINUATION], ids=["ping", "pong", "continuation"]
+    "kind", [PING, PONG, EMPTY_PART], ids=["ping", "pong", "continuation"]
 )
 async def test_frames_without_end_that_carry_nothing_close_with_1008(
     start, handshake, kind
@@ -123,8 +122,20 @@ async def test_as_many_as_a_client_may_send_are_answered(start, handshake):
     writer.close()
 
 
+async def test_a_message_of_the_greatest_size_arrives_in_small_parts(
+    start, handshake, message
+):
+    server = await start()
+    reader, writer = await shake_hands(server, handshake)
+    writer.write(in_parts(message("JOIN_CHANNEL").ljust(1_048_576), 512))
+
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"ACKNOWLEDGE")
+    writer.close()
+
+
 async def test_the_debt_of_frames_is_paid_off_with_time(start, handshake, monkeypatch):
-    monkeypatch.setattr(connection, "_RATE", 1e9)  # so that no time is much already
+    monkeypatch.setattr(frame_budget, "_RATE", 1e9)  # so that no time is much already
     server = await start()
     reader, writer = await shake_hands(server, handshake)
     writer.write(PONG * 5000 + CLOSE_1000)
@@ -136,7 +147,7 @@ async def test_the_debt_of_frames_is_paid_off_with_time(start, handshake, monkey
 async def test_pongs_do_not_pile_up_for_a_client_that_does_not_read(
     start, deaf, monkeypatch
 ):
-    monkeypatch.setattr(connection, "_RATE", 1e9)
+    monkeypatch.setattr(frame_budget, "_RATE", 1e9)
     server = await start({"ping_interval": 0, "send_timeout": 0.5}, send_buffer=4096)
     client = await deaf(server)
     await server.until(lambda: server.chat.connected)

@@ -131,6 +131,17 @@ async def test_a_callback_that_fails_ends_the_serving(start):
         await running.task
 
 
+async def test_clients_that_come_back_all_at_once_find_the_door_open(start):
+    running = await start()
+    address = ("127.0.0.1", running.port)
+
+    # nothing is accepted meanwhile: this does not wait for the loop
+    clients = [socket.create_connection(address, timeout=5) for _ in range(300)]
+
+    for client in clients:
+        client.close()
+
+
 # Pages
 
 
