@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.autobahn.python2 import MISSING as NO_PYTHON2
-from tests.hosts.table import DOCUMENT, TABLE
+from tests.hosts.table import DOCUMENT, TABLE, is_whole
 
 SKIPS_ALLOWED_IN_CI: dict[str, str] = {
     # reason of the skip -> where the test runs nevertheless
@@ -103,16 +103,26 @@ def fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> N
 # At the end of a run, what it noted of the hosts is held against docs/hosts.md.
 
 DIFFERENCES = pytest.StashKey[list[str]]()
+DESELECTED = pytest.StashKey[bool]()
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items[:1]:
+        item.config.stash[DESELECTED] = True
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the table, or fail the run if it says something else."""
-    if not TABLE:
-        return
-    text = DOCUMENT.read_text()
-    if os.environ.get("POND_WRITE_DOCS"):
-        DOCUMENT.write_text(TABLE.write_into(text))
-    elif differences := TABLE.compare(text):
+    """Write the table, or fail the run if it says something else or too little."""
+    has_deselected = session.config.stash.get(DESELECTED, False)
+    must_be_full = is_whole(session, has_deselected=has_deselected)
+    differences = TABLE.missing() if must_be_full else []
+    if TABLE:
+        text = DOCUMENT.read_text()
+        if os.environ.get("POND_WRITE_DOCS"):
+            DOCUMENT.write_text(TABLE.write_into(text))
+        else:
+            differences += TABLE.compare(text)
+    if differences:
         session.config.stash[DIFFERENCES] = differences
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 

@@ -184,11 +184,18 @@ class PushContract(TransportContract):
     @scenario()
     async def test_what_is_pushed_after_the_end_is_harmless(self, stage: Stage) -> None:
         """``push_message`` on a closed transport reaches no handler."""
-        client = await stage.enter()
+        client, other = await stage.enter(), await stage.enter()
+        transport: PushableTransport = _has(client, PushableTransport)
         await client.transport.close()
-        message = make_message("BROADCAST", "echo", {"n": 1})
-        await _has(client, PushableTransport).push_message(message.encode())
-        expect_equal(stage.handled, [], "what the handlers got")
+        for message in (
+            make_message("BROADCAST", "echo", {"n": 1}),
+            make_message("JOIN_CHANNEL", "join", channel="/room/late"),
+        ):
+            await transport.push_message(message.encode())
+        await other.echo(2)  # whatever was started has had its turn
+        expect_equal(stage.handled, [{"n": 2}], "what the message handler got")
+        asked = [client.user_id, other.user_id]
+        expect_equal(stage.asked, asked, "who asked to join, before the end")
 
 
 class ConnectionIdContract(TransportContract):

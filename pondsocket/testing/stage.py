@@ -58,6 +58,7 @@ class Stage:
         transports: All that were registered, by user id.
         registered: User ids for which ``register_transport`` has returned.
         handled: The payloads that reached ``echo``.
+        asked: User ids, one for each join handler that ran.
         left: User ids, one for each leave handler of the room that ran.
         gone: User ids, one for each connection that ended.
         gate: Lets the handlers of ``hold`` go on.
@@ -73,6 +74,7 @@ class Stage:
         self.transports: dict[str, Transport] = {}
         self.registered: list[str] = []
         self.handled: list[dict[str, Any]] = []
+        self.asked: list[str] = []
         self.left: list[str] = []
         self.gone: list[str] = []
         self.gate: asyncio.Event = asyncio.Event()
@@ -193,6 +195,7 @@ class Stage:
     # What the application does.
 
     async def _join(self, context: JoinContext) -> None:
+        self.asked.append(context.user.id)
         await context.accept()
 
     async def _echo(self, context: EventContext) -> None:

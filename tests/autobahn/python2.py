@@ -12,7 +12,7 @@ from pathlib import Path
 
 __all__ = ["MISSING", "find_python2", "prepare_suite"]
 
-MISSING = "Python 2.7 with pip is not installed (pyenv install 2.7.18)"
+MISSING = "Python 2.7 is not installed (pyenv install 2.7.18)"
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
@@ -22,8 +22,21 @@ PATIENCE = 240.0  # seconds for one step, downloads included
 
 
 def find_python2() -> Path | None:
-    """Return a Python 2.7 that has pip: of POND_PYTHON2, of pyenv or of the PATH."""
-    return next(filter(_has_pip, _candidates()), None)
+    """Return a Python 2.7 that has pip: of POND_PYTHON2, of pyenv or of the PATH.
+
+    None if there is no Python 2.7 at all. One whose pip does not work is no reason to
+    go without: if there are only such, that is an AssertionError.
+    """
+    broken = []
+    for candidate in _candidates():
+        try:
+            _run(candidate, "-m", "pip", "--version")
+        except (OSError, AssertionError, subprocess.TimeoutExpired) as error:
+            broken.append(str(error))
+        else:
+            return candidate
+    assert not broken, f"expected a Python 2.7 with pip, found: {'; '.join(broken)}"
+    return None
 
 
 def prepare_suite(python2: Path) -> Path:
@@ -47,16 +60,10 @@ def _candidates() -> Iterator[Path]:
         yield Path(chosen)
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     yield from sorted(pyenv.glob("versions/2.7*/bin/python2.7"), reverse=True)
-    if found := shutil.which("python2.7"):
+    found = shutil.which("python2.7")
+    # pyenv's shims are there without a Python, and what is behind them came before
+    if found and not Path(found).is_relative_to(pyenv / "shims"):
         yield Path(found)
-
-
-def _has_pip(python2: Path) -> bool:
-    try:
-        _run(python2, "-m", "pip", "--version")
-    except (OSError, AssertionError):  # pyenv's shims are there without a Python
-        return False
-    return True
 
 
 def _make(python2: Path) -> None:

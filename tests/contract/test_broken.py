@@ -146,6 +146,14 @@ class RefusesNoPush(InMemoryTransport):
         self.receive(data)
 
 
+class HandlesAfterTheEnd(RefusesNoPush):
+    async def push_message(self, data):
+        if self._closing:
+            (event,) = self.codec.decode(data)
+            self.task = asyncio.create_task(self._handler(event, self))
+        await super().push_message(data)
+
+
 BROKEN = [
     (LosesOrder, "test_frames_that_are_taken_together_arrive_in_order"),
     (LosesOrder, "test_a_client_that_reads_on_has_missed_nothing"),
@@ -230,6 +238,15 @@ def test_an_inbox_that_takes_whatever_is_pushed_is_told():
 
     with pytest.raises(AssertionError, match="TooManyRequests"):
         Pushed().test_a_full_inbox_refuses_what_is_pushed()
+    Pushed().test_what_is_pushed_after_the_end_is_harmless()  # that one it keeps
+
+
+def test_handling_what_is_pushed_after_the_end_is_told():
+    class Pushed(InMemory, FrameSinkContract, PushContract):
+        transport_class = HandlesAfterTheEnd
+
+    with pytest.raises(AssertionError, match="who asked to join"):
+        Pushed().test_what_is_pushed_after_the_end_is_harmless()
 
 
 def test_a_failure_says_what_was_promised_expected_and_found():

@@ -41,6 +41,11 @@ class Host:
     is_asgi: bool = True
     serves_streams: bool = True
 
+    @property
+    def family(self) -> str:
+        """First word of the name: the program, whose flags all of them understand."""
+        return self.name.partition("-")[0]
+
 
 def _uvicorn(ws: str, loop: str = "asyncio") -> Callable[[Target], list[str]]:
     return lambda target: [

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -65,7 +65,7 @@ class HostProcess:
 
 @contextlib.asynccontextmanager
 async def run_host(
-    name: str, module: str, log: Path, **environment: str
+    name: str, module: str, log: Path, flags: Sequence[str] = (), **environment: str
 ) -> AsyncIterator[HostProcess]:
     """Serve a module with a host; at the end nothing of it is left.
 
@@ -73,6 +73,7 @@ async def run_host(
         name: Of one of the hosts.
         module: With ``app`` and ``pond``; imported from the root of the repository.
         log: The file for what the process says.
+        flags: More arguments of the host's; the last of a kind counts.
         environment: More environment variables.
     """
     port = _find_port()
@@ -80,6 +81,7 @@ async def run_host(
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *HOSTS[name].command(Target(module, port)),
+            *flags,
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -2,14 +2,21 @@
 
 POND_TEST_OPTIONS in the environment holds the options as JSON. What happens is appended
 to the file that POND_TEST_NOTES names, a line each: ``joined``, ``left``, ``worked``,
-and the id of the user.
+``waits``, and the id of the user.
 """
 
 import asyncio
 import json
 import os
 
-from pondsocket import EventContext, JoinContext, LeaveContext, Options, PondSocket
+from pondsocket import (
+    ConnectionContext,
+    EventContext,
+    JoinContext,
+    LeaveContext,
+    Options,
+    PondSocket,
+)
 from pondsocket_asgi import PondASGIApp
 
 WORK = 0.5  # seconds that a handler may need
@@ -22,6 +29,12 @@ NOTES = os.open(
 
 def note(what: str, user_id: str) -> None:
     os.write(NOTES, f"{what} {user_id}\n".encode())
+
+
+async def wait(context: ConnectionContext) -> None:
+    """Decide about nobody, as when a database does not answer."""
+    note("waits", context.user_id)
+    await asyncio.Event().wait()
 
 
 async def join(context: JoinContext) -> None:
@@ -52,6 +65,7 @@ async def pour(context: EventContext) -> None:
 pond = PondSocket(
     options=Options(**json.loads(os.environ.get("POND_TEST_OPTIONS", "{}")))
 )
+pond.create_endpoint("/waiting", wait)
 lobby = pond.create_endpoint("/live", lambda context: context.accept()).create_channel(
     "/room/:name", join
 )

@@ -3,18 +3,28 @@
 Tests call :func:`note`. When a run ends, what it noted is held against the table of the
 document: a cell that says something else fails the run. With POND_WRITE_DOCS=1 in the
 environment the cells are written instead. Cells that a run did not note stay as they
-are, so a part of the tests may run alone.
+are, so a part of the tests may run alone; but where all of them ran, a cell that none
+noted is one that nobody observes any more, and fails the run.
 
 An answer must be the same in each run: codes and who noticed, no times.
 """
 
 from pathlib import Path
 
+import pytest
+
 from tests.hosts.commands import HOSTS
 
-__all__ = ["DOCUMENT", "QUESTIONS", "Table", "note"]
+__all__ = ["DOCUMENT", "MODULES", "QUESTIONS", "Table", "is_whole", "note"]
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "hosts.md"
+ROOT = Path(__file__).parents[2]
+DOCUMENT = ROOT / "docs" / "hosts.md"
+MODULES = frozenset(  # whose tests may note something
+    [
+        *Path(__file__).parent.glob("test_*.py"),
+        ROOT / "tests" / "adapters" / "test_protocol.py",
+    ]
+)
 BEGIN = "<!-- hosts table, written by the tests: make no changes by hand -->"
 END = "<!-- end of the hosts table -->"
 UNKNOWN = "?"
@@ -61,6 +71,15 @@ class Table:
             f"{host}, {question}: observed {answer!r}, documented {was!r}"
             for (host, question), answer in self._cells.items()
             if (was := written.get((host, question), UNKNOWN)) != answer
+        ]
+
+    def missing(self) -> list[str]:
+        """Return one line for each cell for which there is no answer."""
+        return [
+            f"{host}, {question}: not observed"
+            for host in HOSTS
+            for question in QUESTIONS
+            if (host, question) not in self._cells
         ]
 
     def write_into(self, text: str) -> str:
@@ -114,6 +133,22 @@ def render(cells: dict[tuple[str, str], str]) -> str:
         for row in rows
     )
     return "".join(f"| {line} |\n" for line in lines)
+
+
+def is_whole(session: pytest.Session, *, has_deselected: bool) -> bool:
+    """Tell whether a run that ends had all tests that note something, and none failed.
+
+    Args:
+        session: The run.
+        has_deselected: Whether it left out tests that it had collected.
+    """
+    config = session.config
+    names_tests = any("::" in each for each in config.args)
+    return (
+        session.exitstatus == pytest.ExitCode.OK
+        and not (has_deselected or names_tests or config.option.collectonly)
+        and {item.path for item in session.items} >= MODULES
+    )
 
 
 TABLE = Table()
