@@ -92,6 +92,7 @@ class WebSocketClient:
         self._fragments: list[bytes] = []
         self._is_over = False
         self._first_bytes = b""
+        self.was_reset = False  # by TCP: what was unread is lost, a close frame too
         self.response = Response(0, {})
 
     @classmethod
@@ -177,6 +178,7 @@ class WebSocketClient:
             data = await self._reader.read(CHUNK)
         except ConnectionError:
             data = b""
+            self.was_reset = True
         self._first_bytes = self._first_bytes or data
         if data:
             self._protocol.receive_data(data)

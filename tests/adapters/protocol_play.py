@@ -254,7 +254,8 @@ class Play:
         assert 1 <= len(answers) <= 1 + seconds, "not one answer a second"
         for each in answers:
             self._check(answer, each.content, by)
-        assert end.code == (closed if self._transport == "websocket" else None)
+        if not getattr(client, "was_reset", False):  # a server may not read to the end
+            assert end.code == (closed if self._transport == "websocket" else None)
         self._over.add(by)
 
     # Expecting.

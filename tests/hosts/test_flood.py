@@ -60,7 +60,8 @@ async def test_a_flood_is_ended_and_delays_nobody(name, tmp_path):
         assert notes.once_each("left", [wild])
     await hang_up_all()
 
-    assert wild.close_code in CODES.get(name, {POLICY_VIOLATION})
+    if not wild.was_reset:  # a server may not read to the end
+        assert wild.close_code in CODES.get(name, {POLICY_VIOLATION})
 
 
 @pytest.mark.parametrize("name", ["hypercorn"])

@@ -59,6 +59,7 @@ class Wire(asyncio.Protocol):
         self.port = port
         self.data = bytearray()
         self.is_lost = False
+        self.was_reset = False  # by TCP: what was unread is lost, a close frame too
         self._news = asyncio.Event()
 
     @classmethod
@@ -93,6 +94,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.is_lost = True
+        self.was_reset = isinstance(error, ConnectionError)
         self._news.set()
 
     def parse(self) -> None:
