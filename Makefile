@@ -18,7 +18,7 @@ DEV := $(VENV)/.installed-dev
 VERIFY_TYPES = PATH="$(CURDIR)/$(BIN):$$PATH" pyright --ignoreexternal --verifytypes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types cover bench fmt clean
+.PHONY: help demo test check lint types cover hosts bench fmt clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -29,7 +29,7 @@ demo: $(EXTRA) ## Serve the demo at http://127.0.0.1:8000 (HOST=, PORT=, ADAPTER
 test: $(DEV) ## Run the tests (ARGS="-k word")
 	$(BIN)/pytest $(ARGS)
 
-check: lint types cover ## Run everything that must pass before a commit
+check: lint types cover hosts ## Run everything that must pass before a commit
 
 lint: $(DEV)
 	$(BIN)/ruff format --check
@@ -44,8 +44,14 @@ types: $(DEV)
 	$(VERIFY_TYPES) pondsocket_asgi
 	$(VERIFY_TYPES) pondsocket_websockets
 
+# The servers of HOSTS are programs of their own, which coverage would only slow down.
+HOSTS := tests/hosts tests/adapters/test_protocol.py
+
+hosts: $(DEV)
+	$(BIN)/pytest $(HOSTS)
+
 cover: $(DEV)
-	$(BIN)/pytest --cov --cov-report=
+	$(BIN)/pytest --cov --cov-report= $(HOSTS:%=--ignore=%)
 	$(BIN)/coverage report --include='pondsocket/*' --fail-under=100
 	$(BIN)/coverage report --include='adapters/pondsocket_aiohttp/*' --fail-under=95
 	$(BIN)/coverage report --include='adapters/pondsocket_asgi/*' --fail-under=95

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.autobahn.python2 import MISSING as NO_PYTHON2
@@ -23,6 +24,15 @@ SKIPS_ALLOWED_IN_CI: dict[str, str] = {
 SLOW_MARKERS = {"browser": 60, "npm": 60}  # seconds instead of pyproject's timeout
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+# A fresh clone first makes hypothesis's table of characters, which takes seconds; and
+# how long one example takes says more about the machine than about the code.
+hypothesis.settings.register_profile(
+    "pondsocket",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("pondsocket")
 
 
 def find_program(*names: str) -> Path | None:

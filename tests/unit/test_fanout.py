@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pondsocket import fanout as fanout_module
@@ -397,7 +397,6 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(steps=steps)
 def test_every_member_gets_what_was_sent_while_it_was_one_in_order(steps):
     with pytest.MonkeyPatch.context() as patch:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from itertools import takewhile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pondsocket.inbox import FloodGate, Flooding, Inbox
@@ -335,7 +335,6 @@ messages = st.lists(st.sampled_from("abcd"), max_size=30)
 steps = st.lists(st.integers(0, 9), max_size=60)
 
 
-@settings(deadline=None)
 @given(messages=messages, steps=steps, at_once=st.integers(1, 4))
 def test_nothing_is_lost_or_overtaken_or_handled_beside_its_like(
     messages, steps, at_once

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pondsocket.intake import Intake
@@ -1056,7 +1056,6 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(
     steps=steps,
     policy=st.sampled_from(POLICIES),
