@@ -3,13 +3,14 @@
 import asyncio
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = ["Verdict", "judge"]
 
 # Not among them: limits and speed (9), compression (12, 13).
-BASIC_CASES = ["1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*"]
+BASIC_CASES = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*")
 PATIENCE = 120.0  # seconds; a server takes 11
 
 # The suite's words, the best first. A case that is only informational has no better.
@@ -41,16 +42,23 @@ class Verdict:
     def closes_worse_than(self, other: "Verdict") -> bool:
         return CLOSINGS[self.closing] > CLOSINGS[other.closing]
 
+    def is_worse_than(self, other: "Verdict") -> bool:
+        return self.behaves_worse_than(other) or self.closes_worse_than(other)
+
 
 async def judge(
-    python: Path, ports: dict[str, int], directory: Path
+    python: Path,
+    ports: dict[str, int],
+    directory: Path,
+    cases: Sequence[str] = BASIC_CASES,
 ) -> dict[str, dict[str, Verdict]]:
-    """Run the basic cases against servers, one after the other.
+    """Run cases against servers, one after the other.
 
     Args:
         python: The interpreter that has the suite.
         ports: Of the servers by name.
         directory: For the suite's reports, empty.
+        cases: Numbers, or patterns of them.
 
     Returns:
         By name of the server and number of the case.
@@ -61,7 +69,7 @@ async def judge(
             {"agent": name, "url": f"ws://127.0.0.1:{port}/echo"}
             for name, port in ports.items()
         ],
-        "cases": BASIC_CASES,
+        "cases": list(cases),
         "exclude-cases": [],
         "exclude-agent-cases": {},
     }
@@ -72,9 +80,9 @@ async def judge(
     return {
         name: {
             number: Verdict(case["behavior"], case["behaviorClose"])
-            for number, case in cases.items()
+            for number, case in played.items()
         }
-        for name, cases in index.items()
+        for name, played in index.items()
     }
 
 
