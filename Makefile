@@ -18,7 +18,7 @@ DEV := $(VENV)/.installed-dev
 VERIFY_TYPES = PATH="$(CURDIR)/$(BIN):$$PATH" pyright --ignoreexternal --verifytypes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types cover hosts bench fmt clean
+.PHONY: help demo test check lint types cover programs bench fmt clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -29,33 +29,37 @@ demo: $(EXTRA) ## Serve the demo at http://127.0.0.1:8000 (HOST=, PORT=, ADAPTER
 test: $(DEV) ## Run the tests (ARGS="-k word")
 	$(BIN)/pytest $(ARGS)
 
-check: lint types cover hosts ## Run everything that must pass before a commit
+check: lint types cover programs ## Run everything that must pass before a commit
 
 lint: $(DEV)
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
-	$(BIN)/interrogate pondsocket adapters
+	$(BIN)/interrogate pondsocket adapters backends
 
 types: $(DEV)
 	$(BIN)/mypy
 	$(VERIFY_TYPES) pondsocket
 	$(VERIFY_TYPES) pondsocket_aiohttp
 	$(VERIFY_TYPES) pondsocket_asgi
+	$(VERIFY_TYPES) pondsocket_nats
+	$(VERIFY_TYPES) pondsocket_redis
 	$(VERIFY_TYPES) pondsocket_websockets
 
-# The servers of HOSTS are programs of their own, which coverage would only slow down.
-HOSTS := tests/hosts tests/adapters/test_protocol.py
+# The servers of these are programs of their own, which coverage would only slow down.
+PROGRAMS := tests/hosts tests/adapters/test_protocol.py tests/cluster
 
-hosts: $(DEV)
-	$(BIN)/pytest $(HOSTS)
+programs: $(DEV)
+	$(BIN)/pytest $(PROGRAMS)
 
 cover: $(DEV)
-	$(BIN)/pytest --cov --cov-report= $(HOSTS:%=--ignore=%)
+	$(BIN)/pytest --cov --cov-report= $(PROGRAMS:%=--ignore=%)
 	$(BIN)/coverage report --include='pondsocket/*' --fail-under=100
 	$(BIN)/coverage report --include='adapters/pondsocket_aiohttp/*' --fail-under=95
 	$(BIN)/coverage report --include='adapters/pondsocket_asgi/*' --fail-under=95
 	$(BIN)/coverage report --include='adapters/pondsocket_websockets/*' --fail-under=95
+	$(BIN)/coverage report --include='backends/pondsocket_nats/*' --fail-under=95
+	$(BIN)/coverage report --include='backends/pondsocket_redis/*' --fail-under=95
 
 bench: $(DEV) ## Run the benchmarks
 	@set -e; for each in benchmarks/bench_*.py; do \

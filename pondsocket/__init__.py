@@ -62,6 +62,8 @@ from pondsocket.middleware import Middleware, Next, with_metrics, with_rate_limi
 from pondsocket.options import Options, SlowConsumerPolicy
 from pondsocket.patterns import parse
 from pondsocket.pubsub import (
+    OnReconnect,
+    PublishesBatches,
     PubSub,
     PubSubHandler,
     ReconnectAware,
@@ -75,6 +77,7 @@ from pondsocket.pubsub import (
 )
 from pondsocket.ratelimit import RateLimiter, TokenBucketRateLimiter
 from pondsocket.server import EndpointMatch, PondSocket, Stats
+from pondsocket.subscriptions import Subscriptions
 from pondsocket.transport import (
     ClosesWithCode,
     FrameSink,
@@ -186,6 +189,7 @@ __all__ = [
     "OnConnect",
     "OnDisconnect",
     "OnMessageHandler",
+    "OnReconnect",
     "Options",
     "OutgoingContext",
     "OutgoingHandler",
@@ -198,6 +202,7 @@ __all__ = [
     "PubSub",
     "PubSubClosedError",
     "PubSubHandler",
+    "PublishesBatches",
     "PushableTransport",
     "RateLimiter",
     "RecipientSpec",
@@ -207,6 +212,7 @@ __all__ = [
     "ServerActions",
     "SlowConsumerPolicy",
     "Stats",
+    "Subscriptions",
     "SystemEntity",
     "SystemEvents",
     "Telemetry",

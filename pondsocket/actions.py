@@ -98,7 +98,13 @@ class Actions:
             self._answer_not_found(session, event)
             return
         lobby, route = found
-        channel = lobby.open(name)
+        try:
+            channel = lobby.open(name)
+        except BadRequest as error:  # a name that other nodes cannot be told
+            payload = {"code": error.code, "message": error.message}
+            self._telemetry.count("refused")
+            self._answer(session, event, SystemEvents.UNAUTHORIZED, payload)
+            return
         session.joining |= {name}
         try:
             async with channel.held():

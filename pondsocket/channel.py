@@ -5,26 +5,24 @@ nodes. There is no task and no lock: what must not be torn apart has no await in
 channel ends when it has neither members nor anything in progress that holds it open.
 """
 
-import asyncio
-import copy
 import logging
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
 from pondsocket.callbacks import attempt
-from pondsocket.changes import AssignsSet, Left, PresenceGone, PresenceSet, Sent
+from pondsocket.changes import Left, Sent
 from pondsocket.channel_options import ChannelOptions
+from pondsocket.channel_users import ChannelUsers
 from pondsocket.contexts.leave import LeaveContext
-from pondsocket.errors import NotFound, TooManyRequests
+from pondsocket.errors import TooManyRequests
 from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
 from pondsocket.ids import uuid
-from pondsocket.local_channel import LocalChange, LocalChannel
+from pondsocket.local_channel import LocalChannel
 from pondsocket.membership import Leaving, Membership
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
-from pondsocket.presence import to_presence
 from pondsocket.session import Session
 from pondsocket.transport import Transport
 from pondsocket.types import (
@@ -60,13 +58,18 @@ class Channel:
         self.options: Options = opts.options
         self.telemetry: Telemetry = opts.telemetry or _telemetry_of(opts.options)
         self._opts = opts
-        self._peers = opts.network.peers(opts.endpoint_path, opts.name)
         self._local = LocalChannel(
             opts.name, opts.options, self.telemetry, partial(opts.intercept, self)
         )
+        self._users = ChannelUsers(
+            self._local,
+            opts.options,
+            partial(opts.network.peers, opts.endpoint_path, opts.name),
+            self._dismiss,
+        )
         self._membership = Membership(
             self._local,
-            self._peers,
+            self._users.peers,
             new_session=self._new_session,
             find_session=opts.find_session,
             on_left=self._run_leave_handler,
@@ -91,7 +94,7 @@ class Channel:
 
     async def start(self) -> None:
         """Listen to other nodes; for a channel made by hand, joins do it themselves."""
-        await self._peers.open()
+        await self._users.peers.open()
 
     async def close(self) -> None:
         """End the channel: every member leaves, leave handlers run; idempotent."""
@@ -139,26 +142,28 @@ class Channel:
     ) -> bool:
         """Remove a user and run the leave handlers; False if it is not a member.
 
+        For a user of another node that node does so, and this returns without waiting.
+
         Raises:
             ValueError: If ``reason`` is no ``LeaveReason``.
         """
-        leaving = self.remove(user_id, LeaveReason(reason))
-        if leaving is None:
-            return False
-        await leaving.finish()
-        return True
+        return await self._users.remove(user_id, LeaveReason(reason))
 
     async def evict_user(self, user_id: str, reason: str) -> None:
-        """Tell a user that it has to go, and remove it.
+        """Tell a user, on whatever node it lives, that it has to go, and remove it.
 
         Raises:
             NotFound: If the user is not a member.
         """
-        event = self._system(SystemEvents.EVICTED, {"reason": reason}, uuid())
-        leaving = self._membership.dismiss(user_id, LeaveReason.EVICTED, event)
-        if leaving is None:
-            raise NotFound(self.name, f"user {user_id!r} is not a member")
-        await leaving.finish()
+        await self._users.evict(user_id, reason)
+
+    def _dismiss(
+        self, user_id: str, reason: LeaveReason, why: str | None = None
+    ) -> Leaving | None:
+        farewell = None
+        if why is not None:
+            farewell = self._system(SystemEvents.EVICTED, {"reason": why}, uuid())
+        return self._membership.dismiss(user_id, reason, farewell)
 
     async def leave(self, user_id: str, request_id: str) -> None:
         """Acknowledge a member's wish to leave, and remove it; else do nothing."""
@@ -177,12 +182,7 @@ class Channel:
         Raises:
             NotFound: If there is no such user.
         """
-        if user_id in self._local.roster:
-            return self._local.user(user_id)
-        user = await self._peers.find_user(user_id)
-        if user is None:
-            raise NotFound(self.name, f"user {user_id!r} is not a member")
-        return user
+        return await self._users.get(user_id)
 
     # Assigns and presence.
 
@@ -205,15 +205,15 @@ class Channel:
         Raises:
             NotFound: If the user is not a member.
         """
-        await self._apply(AssignsSet(user_id, key, value))
+        await self._users.set_assign(user_id, key, value)
 
     async def get_assigns(self) -> dict[str, PondAssigns]:
         """Return everyone's assigns by user id."""
-        return self._local.roster.assigns()
+        return self._users.assigns()
 
     async def get_presence(self) -> dict[str, PondPresence]:
         """Return everyone's presence by user id."""
-        return copy.deepcopy(self._local.presence.all())
+        return self._users.presences()
 
     async def track_presence(self, user_id: str, data: PondPresence) -> None:
         """Start to show a user's presence to all members.
@@ -223,9 +223,7 @@ class Channel:
             NotFound: If the user is not a member.
             Conflict: If the user is tracked already.
         """
-        self._local.roster.get(user_id)
-        self._local.presence.check_untracked(user_id)
-        await self._apply(PresenceSet(user_id, self._to_presence(data)))
+        await self._users.track(user_id, data)
 
     async def update_presence(self, user_id: str, data: PondPresence) -> None:
         """Replace a user's presence.
@@ -234,8 +232,7 @@ class Channel:
             BadRequest: If it is no JSON object or above ``max_presence_bytes``.
             NotFound: If the user is not tracked.
         """
-        self._local.presence.check_tracked(user_id)
-        await self._apply(PresenceSet(user_id, self._to_presence(data)))
+        await self._users.update(user_id, data)
 
     async def untrack_presence(self, user_id: str) -> None:
         """Stop showing a user's presence.
@@ -243,11 +240,7 @@ class Channel:
         Raises:
             NotFound: If the user is not tracked.
         """
-        self._local.presence.check_tracked(user_id)
-        await self._apply(PresenceGone(user_id))
-
-    def _to_presence(self, data: PondPresence) -> PondPresence:
-        return to_presence(data, self.name, self.options.max_presence_bytes)
+        await self._users.untrack(user_id)
 
     # Messages.
 
@@ -299,13 +292,7 @@ class Channel:
         if limiter is not None and not await limiter.allow(self.name):
             raise TooManyRequests(self.name, "the channel broadcasts too often")
         if self.is_active:
-            await self._apply(Sent(frame, recipients))
-
-    async def _apply(self, change: LocalChange) -> None:
-        is_much = self._local.apply(change)
-        await self._peers.announce(change)
-        if is_much:  # a handler that sends in a tight loop must not starve the others
-            await asyncio.sleep(0)
+            await self._users.apply(Sent(frame, recipients))
 
     async def send_system(
         self,

@@ -6,6 +6,11 @@ is no server: an adapter is, found by its entry point.
 Exit codes: 0 stopped by a signal, 1 the address cannot be served, 2 the command line
 names something that is not there, 130 interrupted twice. Any other exception is a
 defect of the application or of ours: it keeps its traceback.
+
+The environment variable ``POND_PUBSUB``, the URL of a PubSub, makes several processes
+one pond. An application reads it where it is made, in
+``PondSocket(pubsub=os.environ.get("POND_PUBSUB"))``. ``--pubsub`` sets the variable
+before the application is imported; one that does not read it is not served.
 """
 
 import argparse
@@ -28,6 +33,7 @@ from typing import Protocol
 
 from pondsocket import __version__
 from pondsocket.demo import build_demo
+from pondsocket.pubsub import find_backend
 from pondsocket.server import PondSocket
 
 __all__ = ["Adapter", "main"]
@@ -39,6 +45,9 @@ _EXTRAS = {  # adapter of this distribution -> the libraries of its extra
     "asgi": frozenset({"uvicorn", "websockets"}),
     "websockets": frozenset({"websockets"}),
 }
+
+_PUBSUB = "POND_PUBSUB"
+_PUBSUB_LIBRARIES = frozenset({"nats", "redis"})  # of the extras for backends
 
 _LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -158,6 +167,12 @@ def _add_shared(parser: argparse.ArgumentParser, *, log_level: str) -> None:
         "--port", default=8000, type=_to_port, help=f"0 for any free one; {default}"
     )
     parser.add_argument(
+        "--pubsub",
+        metavar="URL",
+        help="what links several processes, such as redis://host:6379; "
+        f"default: {_PUBSUB} of the environment",
+    )
+    parser.add_argument(
         "--log-level", choices=_LOG_LEVELS, default=log_level, help=default
     )
 
@@ -179,12 +194,36 @@ def _to_seconds(text: str) -> float:
 
 
 def _serve_target(arguments: argparse.Namespace) -> None:
-    _run(_load_pond(arguments.target), None, arguments)
+    url = _find_pubsub(arguments)
+    pond = _load_pond(arguments.target)
+    if url and pond.pubsub is None:
+        raise _CommandError(
+            f"{arguments.target!r} is to be linked to other processes but has no "
+            f'pubsub; make it with PondSocket(pubsub=os.environ.get("{_PUBSUB}"))'
+        )
+    _run(pond, None, arguments)
 
 
 def _serve_demo(arguments: argparse.Namespace) -> None:
-    demo = build_demo()
+    demo = build_demo(pubsub=_find_pubsub(arguments))
     _run(demo.pond, demo.pages, arguments)
+
+
+def _find_pubsub(arguments: argparse.Namespace) -> str | None:
+    """Return the URL of the PubSub, after leaving it where the application looks."""
+    if arguments.pubsub:
+        os.environ[_PUBSUB] = arguments.pubsub
+    url = os.environ.get(_PUBSUB) or None
+    if url is not None:
+        try:
+            find_backend(url)
+        except ModuleNotFoundError as exc:
+            if exc.name not in _PUBSUB_LIBRARIES:
+                raise
+            raise _CommandError(str(exc)) from None
+        except ValueError as exc:
+            raise _CommandError(str(exc)) from None
+    return url
 
 
 def _load_pond(target: str) -> PondSocket:
@@ -230,10 +269,11 @@ def _load_adapter(name: str) -> Adapter:
     try:
         adapter: Adapter = entry.load()
     except ModuleNotFoundError as exc:
-        if exc.name not in _EXTRAS.get(name, ()):
+        library = (exc.name or "").partition(".")[0]
+        if library not in _EXTRAS.get(name, ()):
             raise
         raise _CommandError(
-            f"the {name} adapter needs {exc.name}; install it with: "
+            f"the {name} adapter needs {library}; install it with: "
             f'pip install "pondsocket[{name}]"'
         ) from None
     return adapter

@@ -7,14 +7,10 @@ from typing import overload
 
 from pondsocket.actions import Actions
 from pondsocket.callbacks import attempt_within
-from pondsocket.changes import Sent
 from pondsocket.connections import Connections
 from pondsocket.contexts.connection import ConnectionContext
 from pondsocket.contexts.join import JoinContext
 from pondsocket.errors import Forbidden, NotFound, PondError, Unavailable, is_refusal
-from pondsocket.event_names import check_event_name
-from pondsocket.frame import Frame
-from pondsocket.ids import uuid
 from pondsocket.lobby import JoinHandler, Lobby, Registered
 from pondsocket.metrics import Telemetry
 from pondsocket.middleware import Middleware, run_chain
@@ -24,13 +20,10 @@ from pondsocket.patterns import Pattern, compile_pattern
 from pondsocket.ports import Network, NoNetwork
 from pondsocket.transport import Transport
 from pondsocket.types import (
-    AllUsers,
-    Event,
     Headers,
     IncomingConnection,
     PondMessage,
     Route,
-    ServerActions,
 )
 
 __all__ = ["ConnectionHandler", "Endpoint"]
@@ -285,18 +278,12 @@ class Endpoint:
 
         Raises:
             NotFound: If no lobby's pattern matches the channel's name.
-            BadRequest: As ``Channel.broadcast``.
+            BadRequest: As ``Lobby.broadcast``.
         """
         found = self._find_lobby(channel)
         if found is None:
             raise NotFound(channel, "no channel pattern matches the name")
-        local = found[0].find(channel)
-        if local is not None:
-            await local.broadcast(event, payload)
-            return
-        check_event_name(event, channel)
-        message = Event(ServerActions.BROADCAST, channel, uuid(), event, payload)
-        await self._network.emit(self.path, channel, Sent(Frame(message), AllUsers()))
+        await found[0].broadcast(channel, event, payload)
 
     def _find_lobby(self, channel_name: str) -> tuple[Lobby, Route] | None:
         for lobby in self._lobbies:

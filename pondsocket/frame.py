@@ -5,7 +5,7 @@ from struct import Struct
 from typing import Final, cast
 
 from pondsocket.types import Event
-from pondsocket.wire import JSON_CODEC, Codec, payload_in
+from pondsocket.wire import JSON_CODEC, Codec, event_to_json, payload_in
 
 __all__ = ["Frame"]
 
@@ -18,6 +18,9 @@ _LONG_FOLLOWS: Final = 127
 _LONG_FROM: Final = 0x1_0000
 _MEDIUM_HEADER: Final = Struct("!BBH")
 _LONG_HEADER: Final = Struct("!BBQ")
+# How the JSON of an event goes on before its payload, and ends without one.
+_PAYLOAD: Final = ',"payload":'
+_NO_PAYLOAD: Final = "{}}"
 # What would end the event's name in an event stream, or the whole event (WHATWG HTML,
 # 9.2.6); NUL some parsers refuse.
 _NOT_IN_STREAM: Final = dict.fromkeys(map(ord, "\r\n\0"))
@@ -38,27 +41,73 @@ class Frame:
         BadRequest: If the codec cannot encode the event.
 
     Attributes:
-        event: The event itself.
+        name: The event's name.
     """
 
     __slots__ = (
         "_codec",
         "_data",
+        "_event",
+        "_is_relayed",
         "_rendered",
         "_rendered_by",
         "_sse",
         "_websocket",
-        "event",
+        "name",
     )
 
     def __init__(self, event: Event, codec: Codec = JSON_CODEC) -> None:
-        self.event: Event = event
+        self.name: str = event.event
+        self._event = event
+        self._is_relayed = False
         self._codec = codec
         self._rendered = codec.encode(event)
         self._data: bytes | None = None
         self._websocket: bytes | None = None
         self._sse: dict[bool, bytes] | None = None
         self._rendered_by: dict[str, str | bytes] | None = None
+
+    @classmethod
+    def relayed(cls, event: Event, payload: str) -> "Frame":
+        """Return a frame around a payload that is JSON already; it is not built.
+
+        Args:
+            event: Everything but the payload, which is None.
+            payload: The text of a JSON object, known to be well-formed. White space in
+                it may go.
+        """
+        frame = cls(event)
+        text = f"{frame.text.removesuffix(_NO_PAYLOAD)}{payload}}}"
+        if "\n" in payload or "\r" in payload:  # would end a line of an event stream
+            text = event_to_json(replace(event, payload=payload_in(text)))
+        frame._rendered = text
+        frame._is_relayed = True
+        return frame
+
+    @property
+    def event(self) -> Event:
+        """The event itself."""
+        if self._is_relayed:
+            self._event = self.copy_event()
+            self._is_relayed = False
+        return self._event
+
+    @property
+    def channel_name(self) -> str:
+        """The full name of the event's channel."""
+        return self._event.channel_name
+
+    @property
+    def request_id(self) -> str:
+        """What correlates the event with others."""
+        return self._event.request_id
+
+    @property
+    def payload(self) -> str:
+        """The payload as JSON."""
+        text = self._json()
+        # The first one is the member's: inside of a string its quotes are escaped.
+        return text[text.index(_PAYLOAD) + len(_PAYLOAD) : -1]
 
     @property
     def text(self) -> str:
@@ -113,7 +162,7 @@ class Frame:
 
         Its payload is what clients get: JSON, whatever the application put in.
         """
-        return replace(self.event, payload=payload_in(self._json()))
+        return replace(self._event, payload=payload_in(self._json()))
 
     def sse(self, with_event_name: bool = True) -> bytes:
         """Return the event as it stands in an event stream: always as JSON.
@@ -139,7 +188,7 @@ class Frame:
         data = f"data: {self._json()}\n\n"
         if not with_event_name:
             return data.encode()
-        return f"event: {self.event.event.translate(_NOT_IN_STREAM)}\n{data}".encode()
+        return f"event: {self.name.translate(_NOT_IN_STREAM)}\n{data}".encode()
 
 
 def _header(opcode: int, length: int) -> bytes:

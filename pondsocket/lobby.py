@@ -13,6 +13,7 @@ from functools import partial
 from typing import Generic, TypeVar, overload
 
 from pondsocket.callbacks import attempt_within
+from pondsocket.changes import Sent
 from pondsocket.channel import Channel
 from pondsocket.channel_options import ChannelOptions, LeaveHandler
 from pondsocket.contexts.event import EventContext
@@ -20,7 +21,9 @@ from pondsocket.contexts.join import JoinContext
 from pondsocket.contexts.leave import LeaveContext
 from pondsocket.contexts.outgoing import OutgoingContext
 from pondsocket.errors import BadRequest, MultiError, NotFound, Unavailable
+from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
+from pondsocket.ids import uuid
 from pondsocket.metrics import Telemetry
 from pondsocket.middleware import Middleware, run_chain
 from pondsocket.options import Options
@@ -28,7 +31,14 @@ from pondsocket.patterns import Pattern, compile_pattern
 from pondsocket.ports import ChannelPort, Network
 from pondsocket.session import Intercept, Session
 from pondsocket.transport import Transport
-from pondsocket.types import PondMessage, Route, User
+from pondsocket.types import (
+    AllUsers,
+    Event,
+    PondMessage,
+    Route,
+    ServerActions,
+    User,
+)
 
 __all__ = ["EventHandler", "JoinHandler", "Lobby", "OutgoingHandler", "Registered"]
 
@@ -170,7 +180,8 @@ class Lobby:
         """Return a channel, made now if it does not live yet.
 
         Raises:
-            BadRequest: If the name does not match the lobby's pattern.
+            BadRequest: If the name does not match the lobby's pattern, or cannot be
+                told to other nodes.
             Unavailable: After :meth:`close`.
         """
         if self.join.pattern.match(name) is None:
@@ -184,14 +195,21 @@ class Lobby:
         return list(self._channels.values())
 
     async def broadcast(self, channel: str, event: str, payload: PondMessage) -> None:
-        """Send to a channel's members; nothing if it does not live here.
+        """Send to a channel's members on every node, also if none is on this one.
 
         Raises:
-            BadRequest: As ``Channel.broadcast``.
+            BadRequest: As ``Channel.broadcast``, or if the name cannot be told to other
+                nodes.
         """
         found = self.find(channel)
         if found is not None:
             await found.broadcast(event, payload)
+            return
+        self._network.check_channel_name(channel)
+        check_event_name(event, channel)
+        message = Event(ServerActions.BROADCAST, channel, uuid(), event, payload)
+        sent = Sent(Frame(message), AllUsers())
+        await self._network.emit(self._endpoint_path, channel, sent)
 
     async def close(self) -> None:
         """End all channels, and make no new one; idempotent."""
@@ -209,9 +227,14 @@ class Lobby:
         return len(self._channels)
 
     def open(self, name: str) -> Channel:
-        """Return the channel of that name, made now if it does not live yet."""
+        """Return the channel of that name, made now if it does not live yet.
+
+        Raises:
+            BadRequest: If the name cannot be told to other nodes.
+        """
         channel = self._channels.get(name)
         if channel is None:
+            self._network.check_channel_name(name)
             channel = self._channels[name] = Channel(
                 ChannelOptions(
                     name=name,
@@ -288,9 +311,7 @@ class Lobby:
         if error is not None:
             self._telemetry.count("outgoing_failed")
             self._telemetry.error("outgoing_handler", error)
-            logger.error(
-                "outgoing handler for %r failed", frame.event.event, exc_info=error
-            )
+            logger.error("outgoing handler for %r failed", frame.name, exc_info=error)
         return None
 
 

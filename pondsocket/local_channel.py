@@ -1,8 +1,8 @@
 """LocalChannel: the part of a channel in this process = roster + presence + fan-out.
 
 Everything here is synchronous: a change is complete before anyone can await. It shows
-changes to the members of this process and knows no other node, so what came from a
-node cannot be announced again.
+changes to the members of this process and can tell no other node, so what came from a
+node cannot be announced again. Of users elsewhere it keeps what their nodes told.
 """
 
 import asyncio
@@ -10,11 +10,13 @@ import copy
 from collections.abc import Callable
 
 from pondsocket.changes import (
+    AssignsReplaced,
     AssignsSet,
     Joined,
     Left,
     PresenceGone,
     PresenceSet,
+    RemoteChange,
     Sent,
 )
 from pondsocket.fanout import FanOut
@@ -22,15 +24,14 @@ from pondsocket.frame import Frame
 from pondsocket.ids import uuid
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
-from pondsocket.presence import PresenceBudget, PresenceTracker
+from pondsocket.presence import PresenceBudget, PresenceChange, PresenceTracker
+from pondsocket.remote_users import RemoteUsers
 from pondsocket.roster import Roster
 from pondsocket.session import Intercept, Session
 from pondsocket.types import (
     Event,
     LeaveReason,
     PondAssigns,
-    PondPresence,
-    PresenceEventTypes,
     ServerActions,
     User,
 )
@@ -38,6 +39,7 @@ from pondsocket.types import (
 __all__ = ["LocalChange", "LocalChannel"]
 
 LocalChange = Sent | PresenceSet | PresenceGone | AssignsSet
+"""What a channel does here and then announces."""
 
 
 class LocalChannel:
@@ -45,7 +47,7 @@ class LocalChannel:
 
     Args:
         name: The channel's full name.
-        options: ``presence_budget`` is read.
+        options: ``presence_budget`` and ``node_id`` are read.
         telemetry: Told of broadcasts, joins, leaves and coalesced presences.
         intercept: Returns the outgoing handlers that match an event's name, or None.
     """
@@ -59,12 +61,13 @@ class LocalChannel:
     ) -> None:
         self.name = name
         self.roster: Roster[Session] = Roster(name)
-        self.presence: PresenceTracker = PresenceTracker(name)
+        self.presence: PresenceTracker = PresenceTracker(name, options.node_id)
+        self.remote: RemoteUsers = RemoteUsers()
         self._telemetry = telemetry
         self._intercept = intercept
         self._fanout = FanOut()
         self._budget = PresenceBudget(options.presence_budget)
-        self._held: tuple[PresenceEventTypes, PondPresence] | None = None
+        self._held: PresenceChange | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     # Members.
@@ -103,9 +106,8 @@ class LocalChannel:
             self._fanout.push(Frame(farewell, session.codec), (session,))
         self.flush()
         self.roster.remove(user_id)
-        presence = self.presence.pop(user_id)
-        if presence is not None:
-            self._show_presence(PresenceEventTypes.LEAVE, presence)
+        presence = self.presence.own(user_id)
+        self._show_presence(self.presence.pop(user_id))
         if self._telemetry.measuring:
             self._telemetry.channel_left(user_id, self.name)
         return Left(User(user_id, member.assigns, presence), reason)
@@ -117,8 +119,15 @@ class LocalChannel:
             NotFound: If the user is not a member.
         """
         assigns = self.roster.get(user_id).assigns
-        presence = self.presence.find(user_id)
+        presence = self.presence.own(user_id)
         return User(user_id, dict(assigns), copy.deepcopy(presence))
+
+    def remote_user(self, user_id: str) -> User | None:
+        """Return a snapshot of a user that lives on another node, None if unknown."""
+        assigns = self.remote.assigns_of(user_id)
+        if assigns is None:
+            return None
+        return User(user_id, assigns, copy.deepcopy(self.presence.find(user_id)))
 
     # What members see.
 
@@ -131,21 +140,41 @@ class LocalChannel:
         match change:
             case Sent(frame=frame, recipients=recipients):
                 sessions = self.roster.select(recipients)
-                name = frame.event.event
+                name = frame.name
                 if self._telemetry.measuring:
                     self._telemetry.message_broadcast(self.name, name, len(sessions))
                 return self._fanout.push(frame, sessions, self._intercept(name))
-            case PresenceSet(user_id=user_id, presence=presence):
-                return self._show_presence(
-                    self.presence.put(user_id, presence), presence
-                )
-            case PresenceGone(user_id=user_id):
-                gone = self.presence.pop(user_id)
-                return gone is not None and self._show_presence(
-                    PresenceEventTypes.LEAVE, gone
-                )
+            case PresenceSet(user_id=user_id, presence=presence, node=node):
+                return self._show_presence(self.presence.put(user_id, presence, node))
+            case PresenceGone(user_id=user_id, node=node):
+                return self._show_presence(self.presence.pop(user_id, node))
         self.roster.get(change.user_id).assigns[change.key] = change.value
         return False
+
+    def apply_remote(self, change: RemoteChange) -> bool:
+        """Take in a change that another node announced; True as for :meth:`apply`."""
+        match change:
+            case Joined(user=user, node=node):
+                self.remote.put(node, user.id, user.assigns)
+                return self._take_presence(user, node)
+            case Left(user=user, node=node):
+                self.remote.remove(node, user.id)
+                return self.apply(PresenceGone(user.id, node))
+            case AssignsReplaced(user_id=user_id, assigns=assigns, node=node):
+                self.remote.put(node, user_id, assigns)
+            case AssignsSet(user_id=user_id, key=key, value=value, node=node):
+                self.remote.set_assign(node, user_id, key, value)
+            case _:
+                return self.apply(change)
+        return False
+
+    def _take_presence(self, user: User, node: str) -> bool:
+        """Show the presence, or its absence, of another node's user if it is news."""
+        if self.presence.is_known(user.id, user.presence, node):
+            return False
+        if user.presence is None:
+            return self.apply(PresenceGone(user.id, node))
+        return self.apply(PresenceSet(user.id, user.presence, node))
 
     def send(self, event: Event, sessions: tuple[Session, ...]) -> bool:
         """Queue an event for some connections; True as for :meth:`apply`."""
@@ -166,14 +195,16 @@ class LocalChannel:
 
     # Presence lists.
 
-    def _show_presence(self, kind: PresenceEventTypes, changed: PondPresence) -> bool:
+    def _show_presence(self, change: PresenceChange | None) -> bool:
         """Send the full list, or hold it back until the budget's window ends."""
+        if change is None:
+            return False
         delay = self._budget.delay(asyncio.get_running_loop().time())
         if self._timer is None and not delay:
-            return self._send_presence(kind, changed)
+            return self._send_presence(change)
         if self._held is not None:
             self._telemetry.count("presence_coalesced")
-        self._held = (kind, changed)
+        self._held = change
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(delay, self._show_held)
@@ -184,13 +215,14 @@ class LocalChannel:
             self._timer.cancel()
             self._timer = None
         if self._held is not None:
-            (kind, changed), self._held = self._held, None
-            self._send_presence(kind, changed)
+            change, self._held = self._held, None
+            self._send_presence(change)
 
-    def _send_presence(self, kind: PresenceEventTypes, changed: PondPresence) -> bool:
+    def _send_presence(self, change: PresenceChange) -> bool:
         sessions = self.roster.handles()
         if not sessions:
             return False
+        kind, changed = change
         payload = {"presence": list(self.presence.all().values()), "changed": changed}
         frame = Frame(Event(ServerActions.PRESENCE, self.name, uuid(), kind, payload))
         self._budget.delay(asyncio.get_running_loop().time())  # opens a new window

@@ -43,8 +43,17 @@ COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
         "send_failed": "transports that raised while sending",
         "send_timeout": "transports that took too long to send",
         "refused": "connections, joins, messages refused by limit or a code below 500",
-        "lost": "messages of other nodes that never came",
+        "lost": "messages of other nodes that never came; one that comes late after "
+        "all is counted off again, with an amount of -1",
         "duplicate": "messages of other nodes that came twice",
+        "stale": "messages of other nodes from an earlier life of their link",
+        "bus_malformed": "what came from the PubSub and could not be read",
+        "bus_misaddressed": "messages of other nodes that were for another channel",
+        "bus_unknown": "messages of other nodes of a type that is not known here",
+        "node_died": "other nodes that fell silent, whose users were dropped",
+        "node_request_failed": "what another node asked of a user here and failed",
+        "subscribe_failed": "subscriptions that the PubSub did not confirm in time",
+        "unshareable": "assigns that have no JSON form, so other nodes lack them",
     }
 )
 """Every counter there is, and what it counts."""

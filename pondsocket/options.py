@@ -101,6 +101,10 @@ _Name = Annotated[
     str,
     _Rule("a string", lambda x: isinstance(x, str)),
 ]
+_Word = Annotated[
+    str,
+    _Rule("a string that is not empty", lambda x: isinstance(x, str) and x != ""),
+]
 _Hooks = Annotated[
     Hooks | None,
     _Rule("Hooks or None", lambda x: x is None or isinstance(x, Hooks)),
@@ -151,6 +155,17 @@ class Options:
         trust_forwarded: Whether ``X-Forwarded-Host`` tells the own origin, and the last
             of ``X-Forwarded-For`` the client's address.
         node_id: Name of this node among others; "" for a random one where it matters.
+        namespace: Separates applications that share one PubSub server.
+        key_prefix: Separates them too: what every topic begins with.
+        heartbeat_interval: Seconds between two signs of life to the other nodes.
+        heartbeat_timeout: Seconds of silence after which another node's users are
+            dropped; above ``heartbeat_interval``.
+        anti_entropy_interval: Seconds between two comparisons with the other nodes;
+            what was lost is made up for within it and a second.
+        user_get_timeout: Seconds to wait for a user that another node may have.
+        publish_timeout: Seconds after which a message to other nodes has failed; no
+            handler waits for it.
+        subscribe_timeout: Seconds that a channel's first join waits for the PubSub.
         hooks: What the application listens in with.
         write_wait: Deprecated, see ``send_timeout``.
         internal_queue_timeout: Deprecated, see ``slow_consumer``.
@@ -192,6 +207,14 @@ class Options:
     trust_forwarded: _Switch = False
 
     node_id: _Name = ""
+    namespace: _Word = "default"
+    key_prefix: _Word = "pondsocket"
+    heartbeat_interval: _Deadline = 30.0
+    heartbeat_timeout: _Deadline = 90.0
+    anti_entropy_interval: _Deadline = 10.0
+    user_get_timeout: _Deadline = 2.0
+    publish_timeout: _Deadline = 1.0
+    subscribe_timeout: _Deadline = 2.0
 
     hooks: _Hooks = None
 
@@ -218,6 +241,11 @@ class Options:
                 raise ValueError(
                     f"Options.{name} must be {rule.allowed}, got {value!r}"
                 )
+        if self.heartbeat_timeout <= self.heartbeat_interval:
+            raise ValueError(
+                f"Options.heartbeat_timeout must be above heartbeat_interval "
+                f"({self.heartbeat_interval!r}), got {self.heartbeat_timeout!r}"
+            )
         self.slow_consumer = SlowConsumerPolicy(self.slow_consumer)
         self.allowed_origins = tuple(self.allowed_origins)
 

@@ -7,12 +7,20 @@ A context knows its channel as a ``ChannelPort``, a channel the other nodes as
 
 from typing import Any, Protocol
 
-from pondsocket.changes import Change
+from pondsocket.changes import Change, Command, RemoteChange, Sent
 from pondsocket.metrics import Telemetry
 from pondsocket.transport import Transport
 from pondsocket.types import PondAssigns, PondMessage, PondPresence, User
 
-__all__ = ["ChannelPort", "Leaving", "Network", "NoNetwork", "NoPeers", "Peers"]
+__all__ = [
+    "ChannelPort",
+    "Leaving",
+    "LinkedChannel",
+    "Network",
+    "NoNetwork",
+    "NoPeers",
+    "Peers",
+]
 
 
 class ChannelPort(Protocol):
@@ -125,6 +133,34 @@ class Leaving(Protocol):
         ...
 
 
+class LinkedChannel(Protocol):
+    """What the link to the other nodes may do to its channel."""
+
+    def apply_remote(self, change: RemoteChange) -> bool:
+        """Take in what another node announced; True if one should yield then."""
+        ...
+
+    def local_users(self) -> list[User]:
+        """Return snapshots of the users of this node."""
+        ...
+
+    def local_user(self, user_id: str) -> User | None:
+        """Return a snapshot of a user of this node, None if it is none."""
+        ...
+
+    def users_of(self, node: str) -> frozenset[str]:
+        """Return the ids of another node's users, as far as they are known here."""
+        ...
+
+    async def obey(self, command: Command) -> None:
+        """Carry out what another node asks about a user of this one, and announce it.
+
+        Raises:
+            PondError: If that is not possible; the sender is not told.
+        """
+        ...
+
+
 class Peers(Protocol):
     """The same channel on other nodes."""
 
@@ -136,11 +172,22 @@ class Peers(Protocol):
         ...
 
     async def announce(self, change: Change) -> None:
-        """Tell the other nodes of a change that was applied here; never raises."""
+        """Tell the other nodes of a change that was applied here; never raises.
+
+        Changes travel in the order of the calls. Waits only while too much is under
+        way to the other nodes, a fifth of a second at most.
+        """
+        ...
+
+    async def ask(self, node: str, command: Command) -> None:
+        """Ask the node that a user lives on for something; never raises."""
         ...
 
     async def find_user(self, user_id: str) -> User | None:
-        """Return a user that lives on another node, None if there is none."""
+        """Return a user that lives on another node, None if there is none.
+
+        Bounded by ``Options.user_get_timeout``.
+        """
         ...
 
     async def close(self) -> None:
@@ -157,6 +204,9 @@ class NoPeers:
     async def announce(self, change: Change) -> None:
         """Do nothing."""
 
+    async def ask(self, node: str, command: Command) -> None:
+        """Do nothing."""
+
     async def find_user(self, user_id: str) -> User | None:
         """Return None: nobody lives elsewhere."""
         return None
@@ -168,21 +218,36 @@ class NoPeers:
 class Network(Protocol):
     """The other nodes, as an endpoint knows them."""
 
-    def peers(self, endpoint_path: str, channel_name: str) -> Peers:
+    def check_channel_name(self, name: str) -> None:
+        """Check a channel's name before a channel comes into being.
+
+        Raises:
+            BadRequest: If it cannot be told to other nodes.
+        """
+        ...
+
+    def peers(
+        self, endpoint_path: str, channel_name: str, channel: LinkedChannel
+    ) -> Peers:
         """Return the peers of a channel that comes into being here."""
         ...
 
-    async def emit(self, endpoint_path: str, channel_name: str, change: Change) -> None:
-        """Announce a change of a channel that has no member here; never raises."""
+    async def emit(self, endpoint_path: str, channel_name: str, sent: Sent) -> None:
+        """Announce a broadcast to a channel that has no member here; never raises."""
         ...
 
 
 class NoNetwork:
     """A single node."""
 
-    def peers(self, endpoint_path: str, channel_name: str) -> Peers:
+    def check_channel_name(self, name: str) -> None:
+        """Do nothing: any name does."""
+
+    def peers(
+        self, endpoint_path: str, channel_name: str, channel: LinkedChannel
+    ) -> Peers:
         """Return ``NoPeers``."""
         return NoPeers()
 
-    async def emit(self, endpoint_path: str, channel_name: str, change: Change) -> None:
+    async def emit(self, endpoint_path: str, channel_name: str, sent: Sent) -> None:
         """Do nothing: nobody else could have members."""

@@ -4,7 +4,7 @@ No implementation is here: ``LocalPubSub`` serves one process, backends for serv
 in by entry point (``open_pubsub``).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import Final, Protocol, cast, runtime_checkable
 
@@ -12,7 +12,9 @@ __all__ = [
     "OnReconnect",
     "PubSub",
     "PubSubHandler",
+    "PublishesBatches",
     "ReconnectAware",
+    "find_backend",
     "format_heartbeat_topic",
     "format_message_topic",
     "format_presence_topic",
@@ -95,8 +97,28 @@ class ReconnectAware(Protocol):
     def on_reconnect(self, callback: OnReconnect) -> None:
         """Call ``callback()`` each time after a lost connection is back.
 
-        Called before the first ``subscribe``. The callback must not block; what was
+        Called before the first ``subscribe``. The callback is a plain function that
+        must not block; it is called once the subscriptions are restored. What was
         published meanwhile may be lost.
+        """
+        ...
+
+
+@runtime_checkable
+class PublishesBatches(Protocol):
+    """An optional power of a PubSub: many messages cost one round trip to a server."""
+
+    async def publish_many(self, messages: Sequence[tuple[str, bytes]]) -> int:
+        """Publish ``(topic, data)`` pairs in order, as one pipeline.
+
+        Called by whoever has several messages at hand. Waits no longer than
+        ``publish`` may; never for a handler.
+
+        Returns:
+            How many were not confirmed and may be lost; 0 if all were.
+
+        Raises:
+            PubSubClosedError: After ``close``; nothing else.
         """
         ...
 
@@ -172,34 +194,59 @@ def match_topic(pattern: str, topic: str) -> bool:
 def open_pubsub(url: str) -> PubSub:
     """Open the backend that is installed for the URL's scheme.
 
-    Called by PondSocket for ``pubsub="redis://..."``. A backend registers its schemes
-    as entry points in the group ``pondsocket.pubsub``: callables that take the URL and
-    return a PubSub. The URL may hold a password, so no message here repeats it.
+    Called by PondSocket for ``pubsub="redis://..."``. A backend registers each of its
+    schemes as an entry point in the group ``pondsocket.pubsub``: a callable that takes
+    the whole URL and returns a PubSub; it must not connect yet, nor block. The URL may
+    hold a password, so no message here repeats it.
 
     Raises:
-        ValueError: If no backend is known for the scheme.
+        TypeError: If what the backend returns is no PubSub.
+        ValueError: As :func:`find_backend`, and if the backend does not like the URL.
+        ModuleNotFoundError: As :func:`find_backend`.
+    """
+    pubsub = find_backend(url)(url)
+    if not isinstance(pubsub, PubSub):
+        raise TypeError(
+            f"expected a PubSub from the backend of {_scheme_of(url)}://, "
+            f"got {type(pubsub).__name__}"
+        )
+    return pubsub
+
+
+def find_backend(url: str) -> Callable[[str], object]:
+    """Return what opens URLs of this scheme; it opens nothing.
+
+    Raises:
+        ValueError: If no backend is known for the scheme, or several are.
         ModuleNotFoundError: If the backend, or the library that it needs, is not
             installed; names the command that installs it.
     """
-    head, separator, _ = url.partition("://")
-    scheme = head.lower() if separator else ""
+    scheme = _scheme_of(url)
+    installed = entry_points(group=_ENTRY_POINTS)
     extra = _EXTRAS.get(scheme)
-    installed = {entry.name: entry for entry in entry_points(group=_ENTRY_POINTS)}
-    if scheme not in installed:
+    found = {entry.value: entry for entry in installed if entry.name == scheme}
+    if not found:
         if extra is not None:
             raise _missing(scheme, extra)
+        known = sorted({*(entry.name for entry in installed), *_EXTRAS})
+        raise ValueError(f"pubsub URL must begin with one of {known}, got {scheme!r}")
+    if len(found) > 1:
         raise ValueError(
-            f"pubsub URL must begin with one of {sorted({*installed, *_EXTRAS})}, "
-            f"got {scheme!r}"
+            f"several packages open {scheme}://, uninstall all but one: {sorted(found)}"
         )
+    (entry,) = found.values()
     try:
-        factory = cast("Callable[[str], PubSub]", installed[scheme].load())
+        return cast("Callable[[str], object]", entry.load())
     except ModuleNotFoundError as error:
         # Any other module that is missing is a defect of the backend.
         if extra is None or error.name is None or error.name.split(".")[0] != extra:
             raise
         raise _missing(scheme, extra) from error
-    return factory(url)
+
+
+def _scheme_of(url: str) -> str:
+    head, separator, _ = url.partition("://")
+    return head.lower() if separator else ""
 
 
 def _missing(scheme: str, extra: str) -> ModuleNotFoundError:

@@ -6,6 +6,8 @@ from types import TracebackType
 from typing import Self
 
 from pondsocket.contexts.connection import ConnectionContext
+from pondsocket.distributed.cluster import Cluster
+from pondsocket.distributed.node import Node
 from pondsocket.endpoint import ConnectionHandler, Endpoint
 from pondsocket.errors import NotFound
 from pondsocket.ids import uuid
@@ -37,6 +39,7 @@ class Stats:
         inbox_messages: Messages of clients that wait for a handler.
         outbox_messages: Messages that wait for slow connections.
         outbox_bytes: Their size.
+        nodes: Other nodes that are alive, as far as this one has heard.
         counts: Every counter by name, those at 0 too (docs/observability.md).
     """
 
@@ -45,6 +48,7 @@ class Stats:
     inbox_messages: int
     outbox_messages: int
     outbox_bytes: int
+    nodes: int
     counts: dict[str, int]
 
 
@@ -53,9 +57,10 @@ class PondSocket:
 
     Args:
         options: Limits and hooks, for all endpoints.
-        pubsub: A backend, or the URL of one (``memory://name``). One that was opened by
-            URL is closed together with this object. This version keeps it for the
-            application; it does not link nodes yet.
+        pubsub: What links this node to others: a backend, or the URL of one
+            (``redis://host:6379``, ``nats://host:4222``, ``memory://name``). One that
+            was opened by URL is closed together with this object. Nothing is sent
+            before the first channel lives.
 
     Raises:
         ValueError: If no backend for the URL is installed; names what to install.
@@ -71,6 +76,10 @@ class PondSocket:
         self._pubsub = open_pubsub(pubsub) if isinstance(pubsub, str) else pubsub
         hooks = self._options.hooks
         self.telemetry: Telemetry = Telemetry(hooks.metrics if hooks else None)
+        self._cluster: Cluster | None = None
+        if self._pubsub is not None:
+            node = Node(self._pubsub, self._options, self.telemetry)
+            self._cluster = Cluster(node)
         self._endpoints: list[Endpoint] = []
         self._is_closed = False
 
@@ -116,6 +125,7 @@ class PondSocket:
             connection_middlewares=middlewares,
             options=self._options,
             telemetry=self.telemetry,
+            network=self._cluster,
         )
         self._endpoints.append(endpoint)
         return endpoint
@@ -157,7 +167,7 @@ class PondSocket:
 
         Raises:
             NotFound: If there is no such endpoint, or no pattern for the channel.
-            BadRequest: As ``Channel.broadcast``.
+            BadRequest: As ``Lobby.broadcast``.
         """
         for endpoint in self._endpoints:
             if endpoint.path == endpoint_path:
@@ -176,6 +186,7 @@ class PondSocket:
             inbox_messages=sum(len(s.intake) for s in sessions if s.intake is not None),
             outbox_messages=sum(session.outbox_messages for session in sessions),
             outbox_bytes=sum(session.outbox_bytes for session in sessions),
+            nodes=0 if self._cluster is None else self._cluster.node_count,
             counts=self.telemetry.counts(),
         )
 
@@ -197,6 +208,8 @@ class PondSocket:
         """
         self._is_closed = True
         await asyncio.gather(*(endpoint.close() for endpoint in self._endpoints))
+        if self._cluster is not None:
+            await self._cluster.close()
         if self._owns_pubsub and self._pubsub is not None:
             await self._pubsub.close()
 

@@ -273,9 +273,8 @@ class Session:
 
     def _measure(self, frames: Sequence[Frame]) -> None:
         for frame in frames:
-            event = frame.event
             self._telemetry.message_sent(
-                self.id, event.channel_name, event.event, frame.size
+                self.id, frame.channel_name, frame.name, frame.size
             )
 
     # The end.

@@ -41,6 +41,7 @@ __all__ = [
     "parse_inbound_text",
     "payload_in",
     "pubsub_bytes_to_event",
+    "to_plain",
     "wire_to_event",
 ]
 
@@ -98,8 +99,12 @@ class _NodeMessage(msgspec.Struct, rename="camel", omit_defaults=True):
     user_id: str = ""
 
 
-def _plain(value: object) -> object:
-    """Turn what msgspec does not know into what JSON has; called by the encoder."""
+def to_plain(value: object) -> object:
+    """Turn what msgspec does not know into what JSON has; called by encoders.
+
+    Raises:
+        TypeError: If there is no such form.
+    """
     match value:
         case str():  # a subclass, as are the next two: numpy.float64 is a float
             return str.__str__(value)
@@ -114,7 +119,7 @@ def _plain(value: object) -> object:
 
 _decode_server_message = msgspec.json.Decoder(_ServerMessage).decode
 _decode_node_message = msgspec.json.Decoder(_NodeMessage).decode
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+_encode = msgspec.json.Encoder(enc_hook=to_plain).encode
 _ENCODE_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 

@@ -14,7 +14,8 @@ import hypothesis
 import pytest
 
 from tests.autobahn.python2 import MISSING as NO_PYTHON2
-from tests.hosts.table import DOCUMENT, TABLE, is_whole
+from tests.cluster import table as cluster_table
+from tests.hosts import table as hosts_table
 
 SKIPS_ALLOWED_IN_CI: dict[str, str] = {
     # reason of the skip -> where the test runs nevertheless
@@ -110,8 +111,9 @@ def fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> N
         report.longrepr = f"{report.nodeid} was skipped in CI: {reason}"
 
 
-# At the end of a run, what it noted of the hosts is held against docs/hosts.md.
+# At the end of a run, what it noted is held against the tables of docs/.
 
+TABLES = (hosts_table, cluster_table)
 DIFFERENCES = pytest.StashKey[list[str]]()
 DESELECTED = pytest.StashKey[bool]()
 
@@ -122,16 +124,18 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the table, or fail the run if it says something else or too little."""
+    """Write the tables, or fail the run if one says something else or too little."""
     has_deselected = session.config.stash.get(DESELECTED, False)
-    must_be_full = is_whole(session, has_deselected=has_deselected)
-    differences = TABLE.missing() if must_be_full else []
-    if TABLE:
-        text = DOCUMENT.read_text()
+    whole = [t for t in TABLES if t.is_whole(session, has_deselected=has_deselected)]
+    differences = [line for table in whole for line in table.TABLE.missing()]
+    for table in TABLES:
+        if not table.TABLE:
+            continue
+        text = table.DOCUMENT.read_text()
         if os.environ.get("POND_WRITE_DOCS"):
-            DOCUMENT.write_text(TABLE.write_into(text))
+            table.DOCUMENT.write_text(table.TABLE.write_into(text))
         else:
-            differences += TABLE.compare(text)
+            differences += table.TABLE.compare(text)
     if differences:
         session.config.stash[DIFFERENCES] = differences
         session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
@@ -142,6 +146,7 @@ def pytest_terminal_summary(
 ) -> None:
     """Name the cells that differ."""
     if differences := config.stash.get(DIFFERENCES, []):
-        terminalreporter.section("docs/hosts.md differs (POND_WRITE_DOCS=1 writes it)")
+        names = " or ".join(f"docs/{table.DOCUMENT.name}" for table in TABLES)
+        terminalreporter.section(f"{names} differs (POND_WRITE_DOCS=1 writes it)")
         for line in differences:
             terminalreporter.line(line)

@@ -14,7 +14,7 @@ from pondsocket.options import Options
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
     path
-    for package in (ROOT / "pondsocket", ROOT / "adapters")
+    for package in (ROOT / "pondsocket", ROOT / "adapters", ROOT / "backends")
     for path in package.rglob("*.py")
 )
 
@@ -25,13 +25,24 @@ LONG_FUNCTIONS: dict[str, str] = {
 }
 
 TASK_OWNERS = {
+    "backends/pondsocket_nats/intake.py": "who hands messages on, in their order",
+    "backends/pondsocket_nats/link.py": "who watches the connection",
+    "backends/pondsocket_redis/canary.py": "the probe of a link, and who sends it",
+    "backends/pondsocket_redis/publisher.py": "the writer of what is published",
+    "backends/pondsocket_redis/sharded.py": "who follows a cluster's slots",
+    "backends/pondsocket_redis/subscriber.py": "the writer of subscriptions",
+    "backends/pondsocket_redis/supervisor.py": "who brings a connection back",
     "pondsocket/base_transport.py": "the closing that the inbox asked for",
     "pondsocket/connections.py": "the end of a connection, which outlives its caller",
     "pondsocket/demo/numbers.py": "the demo's ticker",
+    "pondsocket/distributed/cluster.py": "the heartbeat",
+    "pondsocket/distributed/link.py": "the opening that several joins wait for",
+    "pondsocket/distributed/node.py": "what other nodes asked for",
+    "pondsocket/distributed/publisher.py": "who publishes in the background",
     "pondsocket/eager.py": "starts tasks for the inbox, which owns them",
-    "pondsocket/local_pubsub.py": "one pump per subscription",
     "pondsocket/membership.py": "each leaving, which outlives its caller",
     "pondsocket/session.py": "the writer, and the ending of the connection",
+    "pondsocket/subscriptions.py": "one pump per subscription",
     "pondsocket/web/event_stream.py": "who listens for the client's leaving",
     "pondsocket/web/send_pump.py": "the sends that wait",
 }
@@ -58,7 +69,8 @@ DOCUMENTED = """
     FrameSink ClosesWithCode HasConnectionId PushableTransport
     BaseTransport Frame InMemoryTransport SSEServerTransport Codec
 
-    PubSub PubSubHandler ReconnectAware LocalPubSub open_pubsub
+    PubSub PubSubHandler ReconnectAware OnReconnect PublishesBatches
+    LocalPubSub Subscriptions open_pubsub
     format_topic format_presence_topic format_message_topic format_system_topic
     format_heartbeat_topic match_topic
 
@@ -158,20 +170,33 @@ def test_a_suppressed_rule_has_a_code_and_a_reason(path):
     assert bare == []
 
 
-@each_module
-def test_only_a_task_owner_makes_tasks(path):
-    makes = {
+def makes_tasks(path: Path) -> bool:
+    called = {
         node.func.attr
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
-    } & {"create_task", "Task", "ensure_future", "TaskGroup"}
+    }
+    return bool(called & {"create_task", "Task", "ensure_future", "TaskGroup"})
+
+
+@each_module
+def test_only_a_task_owner_makes_tasks(path):
     is_owner = relative(path).startswith("adapters/") or relative(path) in TASK_OWNERS
 
-    assert is_owner or not makes
+    assert is_owner or not makes_tasks(path)
+
+
+@pytest.mark.parametrize("owner", TASK_OWNERS)
+def test_who_is_called_a_task_owner_is_one(owner):
+    assert makes_tasks(ROOT / owner)
 
 
 def test_every_package_is_marked_as_typed():
-    packages = {ROOT / "pondsocket", *(ROOT / "adapters").glob("pondsocket_*")}
+    packages = {
+        ROOT / "pondsocket",
+        *(ROOT / "adapters").glob("pondsocket_*"),
+        *(ROOT / "backends").glob("pondsocket_*"),
+    }
 
     assert [each.name for each in packages if not (each / "py.typed").exists()] == []
 

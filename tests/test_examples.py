@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 COMMAND = re.compile(r"^    (?:python )?(\w.*)$", re.MULTILINE)
 
-WITHOUT_HTTP = {"tcp_lines"}  # it has tests of its own
+WITHOUT_HTTP = {"tcp_hub_pubsub", "tcp_lines"}  # they have tests of their own
 WITHOUT_STREAMS = {"websockets_raw", "any_server.py websockets"}
 
 # runs a program with its arguments; each lobby tells of those who leave

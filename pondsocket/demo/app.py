@@ -16,6 +16,7 @@ from pondsocket import (
     LeaveContext,
     Options,
     PondSocket,
+    PubSub,
     TokenBucketRateLimiter,
     with_rate_limiter,
 )
@@ -53,11 +54,17 @@ class Demo:
     pages: Mapping[str, tuple[str, bytes]]
 
 
-def build_demo(*, interval: float = _INTERVAL) -> Demo:
+def build_demo(
+    *, interval: float = _INTERVAL, pubsub: PubSub | str | None = None
+) -> Demo:
     """Build the demo. It starts nothing before the first client comes.
+
+    Over a PubSub several of them are one chat. Each shows its own numbers and its own
+    list of rooms, and remembers what was said by its own clients.
 
     Args:
         interval: Seconds between two broadcasts of the live numbers.
+        pubsub: As of PondSocket, which says what it raises.
     """
     numbers = Numbers(unseen=NUMBERS, now=time.monotonic())
     limiter = TokenBucketRateLimiter(rate=_MESSAGES_PER_SECOND, capacity=_BURST)
@@ -68,7 +75,8 @@ def build_demo(*, interval: float = _INTERVAL) -> Demo:
             max_channels_per_connection=_CHANNELS,
             max_message_size=16_384,
             hooks=hooks,
-        )
+        ),
+        pubsub=pubsub,
     )
     endpoint = pond.create_endpoint(ENDPOINT, _accept)
     rooms = Rooms()
@@ -180,7 +188,11 @@ class _Board:
 
     async def _publish(self) -> None:
         self._numbers.tick(time.monotonic())
-        await self._lobby.broadcast(NUMBERS, "stats", self._to_payload())
+        channel = await self._lobby.get_channel(NUMBERS)
+        if channel is not None:
+            # By name: who watches on another node sees the numbers of that one.
+            watchers = self._publisher.watchers
+            await channel.broadcast_to("stats", self._to_payload(), *watchers)
 
     def _to_payload(self) -> dict[str, Any]:
         stats = self._pond.stats()

@@ -117,6 +117,11 @@ class Publisher:
         """Whether the task exists."""
         return self._task is not None
 
+    @property
+    def watchers(self) -> frozenset[str]:
+        """The users who watch now."""
+        return frozenset(self._watchers)
+
     def watch(self, user_id: str) -> None:
         """Add a watcher; the first one starts the task."""
         self._watchers.add(user_id)

@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from pondsocket.options import Options
 from pondsocket.server import PondSocket
-from pondsocket.testing.checks import eventually
 from pondsocket.testing.peer import TransportPeer
+from pondsocket.testing.runs import borrow_name, run_alone, until_no_task
 from pondsocket.testing.stage import Stage
 
 __all__ = ["Connect", "scenario"]
@@ -45,16 +45,9 @@ def scenario(
     ) -> Callable[[Contract], None]:
         def run(self: Contract) -> None:
             play = _play(self, test, Options(**{"send_timeout": 1.0, **options}))
-            with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-                try:
-                    runner.run(play)
-                except AssertionError as error:
-                    error.add_note(f"The contract: {test.__doc__}")
-                    raise
+            run_alone(play, test.__doc__)
 
-        # not functools.wraps: frameworks would take `stage` for a fixture
-        for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-            setattr(run, name, getattr(test, name))
+        borrow_name(run, test)
         return run
 
     return decorate
@@ -70,10 +63,7 @@ async def _play(
         async with _staged(contract, options) as stage:
             await test(contract, stage)
         await stage.check_the_end()
-        await eventually(
-            lambda: asyncio.all_tasks() <= before,
-            "no task that outlives the server",
-        )
+        await until_no_task(before, "no task that outlives the server")
 
 
 @asynccontextmanager

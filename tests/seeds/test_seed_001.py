@@ -1,14 +1,20 @@
 """The examples of the core's seed document run as they stand there.
 
-The example for several nodes needs a backend and stands in the tests of that one.
+One liberty: the example for several nodes finds its server on another port than 6379,
+which may be taken.
 """
 
 import ast
+import asyncio
 import inspect
 
 import pytest
+import redis.asyncio
 
+import pondsocket_redis
 from pondsocket import Event, IncomingConnection, InMemoryTransport
+from pondsocket.distributed import RedisPubSub
+from tests.backends.servers import valkey_server
 
 MINIMAL_EXAMPLE = """
 from pondsocket import ConnectionContext, EventContext, JoinContext, PondSocket
@@ -34,6 +40,16 @@ pond = PondSocket()
 endpoint = pond.create_endpoint("/api/socket", auth)
 lobby = endpoint.create_channel("/chat/:room_id", on_join)
 lobby.on_message("message", on_message)
+"""
+
+SEVERAL_NODES = """
+from redis.asyncio import Redis
+from pondsocket import PondSocket
+from pondsocket.distributed import RedisPubSub
+
+redis = Redis(host="localhost", port=6379)
+pubsub = RedisPubSub(redis, owns_client=True)
+pond = PondSocket(pubsub=pubsub)
 """
 
 HOOKS_AND_METRICS = """
@@ -85,6 +101,32 @@ async def names():
     await run(MINIMAL_EXAMPLE, names)
     yield names
     await names["pond"].close()
+
+
+@pytest.fixture
+async def nodes(monkeypatch):
+    """What two runs of the example for several nodes define, with a room each."""
+
+    def to_server(*, host, port):
+        assert (host, port) == ("localhost", 6379)
+        return client(host="127.0.0.1", port=server.port)
+
+    client = redis.asyncio.Redis
+    nodes = []
+    async with valkey_server() as server:
+        monkeypatch.setattr("redis.asyncio.Redis", to_server)
+        for _ in range(2):
+            names = {}
+            await run(MINIMAL_EXAMPLE, names)
+            await run(SEVERAL_NODES, names)
+            endpoint = names["pond"].create_endpoint("/api/socket", names["auth"])
+            room = endpoint.create_channel("/chat/:room_id", names["on_join"])
+            room.on_message("message", names["on_message"])
+            nodes.append(names | {"endpoint": endpoint})
+        yield nodes
+        for names in nodes:
+            await names["pond"].close()
+            await names["pubsub"].close()
 
 
 async def joined(endpoint, user_id):
@@ -152,6 +194,35 @@ async def test_the_minimal_example_passes_messages_on_to_everybody(names):
         assert (message.action, message.event, message.payload) == (
             "BROADCAST", "message", {"text": "hi"}
         )  # fmt: skip
+
+
+async def test_the_example_for_several_nodes_makes_them_one(nodes):
+    first, second = nodes
+    ann = await joined(first["endpoint"], "ann")
+    bob = InMemoryTransport("bob")
+    await second["endpoint"].register_transport(bob)
+    await bob.push_inbound(JOIN)
+    presence = await ann.receive_sent()
+
+    await say(ann)
+
+    assert (presence.event, len(presence.payload["presence"])) == ("JOIN", 2)
+    async with asyncio.timeout(5):
+        while (message := await bob.receive_sent()).event != "message":
+            pass
+    assert message.payload == {"text": "hi"}
+
+
+def test_the_example_for_several_nodes_gives_each_a_name(nodes):
+    first, second = (names["pond"].options.node_id for names in nodes)
+
+    assert first
+    assert second
+    assert first != second
+
+
+def test_both_places_of_the_class_are_one():
+    assert RedisPubSub is pondsocket_redis.RedisPubSub
 
 
 async def test_the_example_for_hooks_and_metrics_runs():

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from pondsocket.changes import Change, Command, Sent
+from pondsocket.errors import BadRequest
 from pondsocket.frame import Frame
+from pondsocket.ports import LinkedChannel, NoPeers, Peers
 from pondsocket.transport import OnCloseCallback, OnMessageHandler
-from pondsocket.types import Event, ServerActions, TransportType
+from pondsocket.types import Event, ServerActions, TransportType, User
 from pondsocket.wire import JSON_CODEC
 
 
@@ -131,6 +134,50 @@ class CountingCodec:
     def encode(self, event: Event) -> str:
         self.encoded += 1
         return JSON_CODEC.encode(event)
+
+
+class NotingPeers:
+    """The same channel on other nodes, which note what they are told and asked."""
+
+    def __init__(self) -> None:
+        self.announced: list[Change] = []
+        self.asked: list[tuple[str, Command]] = []
+        self.users: dict[str, User] = {}
+        self.log: list[str] = []
+
+    async def open(self) -> None:
+        self.log.append("open")
+
+    async def announce(self, change: Change) -> None:
+        self.announced.append(change)
+
+    async def ask(self, node: str, command: Command) -> None:
+        self.asked.append((node, command))
+
+    async def find_user(self, user_id: str) -> User | None:
+        return self.users.get(user_id)
+
+    async def close(self) -> None:
+        self.log.append("close")
+
+
+class NotingNetwork:
+    """Other nodes that note what is emitted, and can be told of no name with a star."""
+
+    def __init__(self) -> None:
+        self.emitted: list[tuple[str, str, Sent]] = []
+
+    def check_channel_name(self, name: str) -> None:
+        if "*" in name:
+            raise BadRequest(name, "channelName must not hold a star")
+
+    def peers(
+        self, endpoint_path: str, channel_name: str, channel: LinkedChannel
+    ) -> Peers:
+        return NoPeers()
+
+    async def emit(self, endpoint_path: str, channel_name: str, sent: Sent) -> None:
+        self.emitted.append((endpoint_path, channel_name, sent))
 
 
 class Clock:

@@ -15,7 +15,7 @@ from pondsocket.options import Options
 from pondsocket.ratelimit import TokenBucketRateLimiter
 from pondsocket.session import Session
 from pondsocket.types import Event, User
-from tests.unit.doubles import settle
+from tests.unit.doubles import NotingNetwork, settle
 
 NAME = "/chat/1"
 
@@ -372,6 +372,28 @@ async def test_a_channels_name_with_a_control_character_is_refused(ann, name):
 
     told = {"code": 400, "message": "channelName holds a control character"}
     assert await ann.heard() == [("SYSTEM", "UNAUTHORIZED", told)]
+
+
+async def test_a_name_that_other_nodes_cannot_be_told_is_refused(connect):
+    endpoint = Endpoint(
+        path="/socket",
+        connection_handler=lambda context: context.accept(),
+        network=NotingNetwork(),
+    )
+    lobby = endpoint.create_channel("/chat/:room", accept)
+    ann = await connect(endpoint, "ann")
+
+    await ann.join("/chat/*", request_id="j7")
+
+    (answer,) = await ann.events()
+    assert (answer.event, answer.channel_name, answer.request_id) == (
+        "UNAUTHORIZED", "/chat/*", "j7"
+    )  # fmt: skip
+    assert answer.payload == {
+        "code": 400, "message": "channelName must not hold a star"
+    }  # fmt: skip
+    assert counts(endpoint) == {"refused": 1}
+    assert lobby.channel_count == 0
 
 
 async def test_a_channels_name_may_hold_any_other_character(ann):

@@ -5,7 +5,16 @@ import logging
 
 import pytest
 
-from pondsocket.changes import AssignsSet, Joined, Left, PresenceGone, PresenceSet, Sent
+from pondsocket.changes import (
+    AssignsSet,
+    Evicted,
+    Joined,
+    Left,
+    PresenceGone,
+    PresenceSet,
+    Removed,
+    Sent,
+)
 from pondsocket.channel import Channel
 from pondsocket.channel_options import ChannelOptions
 from pondsocket.errors import (
@@ -26,38 +35,21 @@ from pondsocket.types import (
     ToUsers,
     User,
 )
-from tests.unit.doubles import PlainTransport, settle
+from tests.unit.doubles import NotingPeers, PlainTransport, settle
 
 NAME = "/chat/1"
-
-
-class Peers:
-    """Other nodes that note what they are told."""
-
-    def __init__(self):
-        self.announced = []
-        self.users = {}
-        self.log = []
-
-    async def open(self):
-        self.log.append("open")
-
-    async def announce(self, change):
-        self.announced.append(change)
-
-    async def find_user(self, user_id):
-        return self.users.get(user_id)
-
-    async def close(self):
-        self.log.append("close")
 
 
 class Network:
     def __init__(self, peers):
         self._peers = peers
 
-    def peers(self, endpoint_path, channel_name):
+    def check_channel_name(self, name):
+        raise AssertionError("a name is checked before there is a channel")
+
+    def peers(self, endpoint_path, channel_name, channel):
         self.asked_for = endpoint_path, channel_name
+        self.channel = channel
         return self._peers
 
 
@@ -97,7 +89,7 @@ def channel(make):
 
 @pytest.fixture
 def peers():
-    return Peers()
+    return NotingPeers()
 
 
 @pytest.fixture
@@ -285,6 +277,15 @@ async def test_the_leave_handler_learns_the_reason_of_a_removal(make, add, log, 
     ((_, context),) = log.entries
     assert context.reason is LeaveReason(reason)
     assert context.channel is channel
+
+
+@pytest.mark.parametrize("reason", LeaveReason)
+async def test_a_removed_member_hears_nothing_of_it(channel, add, reason):
+    ann, _ = await add(channel, "ann", "bob")
+
+    await channel.remove_user("ann", reason)
+
+    assert await ann.heard() == []
 
 
 async def test_a_removal_is_explicit_if_nobody_says_otherwise(make, add, log):
@@ -967,7 +968,7 @@ async def test_the_other_nodes_are_told_for_whom_a_broadcast_is(make, peers, add
 
 
 async def test_a_change_shows_here_before_the_other_nodes_are_told(make, client):
-    class Looking(Peers):
+    class Looking(NotingPeers):
         async def announce(self, change):
             self.announced.append((type(change), await channel.has_user("ann")))
 
@@ -989,6 +990,49 @@ async def test_direct_messages_stay_on_this_node(make, peers, add):
     await channel.send_system("notice", {}, request_id="s1", user_ids=["ann"])
 
     assert peers.announced == []
+
+
+async def test_a_user_of_another_node_can_be_changed_there(make, peers):
+    network = Network(peers)
+    channel = make(network=network)
+    network.channel.apply_remote(Joined(User("zoe"), "node-2"))
+
+    await channel.update_assign("zoe", "seat", 1)
+    await channel.track_presence("zoe", {"n": 1})
+    await channel.remove_user("zoe")
+    await channel.evict_user("zoe", "spam")
+
+    assert peers.asked == [
+        ("node-2", AssignsSet("zoe", "seat", 1)),
+        ("node-2", PresenceSet("zoe", {"n": 1})),
+        ("node-2", Removed("zoe")),
+        ("node-2", Evicted("zoe", "spam")),
+    ]
+    assert peers.announced == []
+
+
+async def test_an_eviction_for_another_node_is_told_to_the_user(make, peers, add, log):
+    network = Network(peers)
+    channel = make(network=network, leave_handler=log("left"))
+    ann, _ = await add(channel, "ann", "bob")
+
+    await network.channel.obey(Evicted("ann", "spam"))
+
+    assert await ann.heard() == [("SYSTEM", "EVICTED", {"reason": "spam"})]
+    ((_, context),) = log.entries
+    assert context.reason is LeaveReason.EVICTED
+
+
+async def test_a_removal_for_another_node_is_told_to_nobody(make, peers, add, log):
+    network = Network(peers)
+    channel = make(network=network, leave_handler=log("left"))
+    ann, _ = await add(channel, "ann", "bob")
+
+    await network.channel.obey(Removed("ann"))
+
+    assert await ann.heard() == []
+    ((_, context),) = log.entries
+    assert context.reason is LeaveReason.EXPLICIT_LEAVE
 
 
 async def test_each_joining_waits_until_the_other_nodes_are_heard(make, peers, add):

@@ -23,7 +23,9 @@ def test_a_name_is_enough(options):
 
 
 async def test_by_default_there_are_no_other_nodes(options):
-    assert isinstance(options.network.peers("/socket", "/chat/1"), NoPeers)
+    peers = options.network.peers("/socket", "/chat/1", object())
+
+    assert isinstance(peers, NoPeers)
 
 
 def test_by_default_nothing_looks_at_outgoing_messages(options):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pondsocket import PondSocket, __version__
+from pondsocket import LocalPubSub, PondSocket, __version__
 from pondsocket.cli import main
 
 served = []  # what the adapters below were called with
@@ -72,7 +72,9 @@ def adapters(tmp_path, monkeypatch):
     lines = [f"{each.__name__} = {__name__}:{each.__name__}" for each in functions]
     lines += ["asgi = needs_uvicorn:serve", "broken = needs_nothing_known:serve"]
     (metadata / "entry_points.txt").write_text(
-        "[pondsocket.adapters]\n" + "\n".join(lines)
+        "[pondsocket.adapters]\n"
+        + "\n".join(lines)
+        + "\n[pondsocket.pubsub]\nbroken = needs_nothing_known:open"
     )
     (installed / "needs_uvicorn.py").write_text("import uvicorn")
     (installed / "needs_nothing_known.py").write_text("import no_such_library")
@@ -106,6 +108,19 @@ def chat(working_directory):
         "    pond = PondSocket()\n"
         "not_a_pond = 1\n"
     )
+
+
+@pytest.fixture
+def linked(working_directory, monkeypatch):
+    """Write an application that several processes may share."""
+    monkeypatch.delenv("POND_PUBSUB", raising=False)
+    (working_directory / "linked.py").write_text(
+        "import os\n"
+        "from pondsocket import PondSocket\n"
+        "pond = PondSocket(pubsub=os.environ.get('POND_PUBSUB'))\n"
+    )
+    yield
+    os.environ.pop("POND_PUBSUB", None)
 
 
 def serve(*arguments, adapter="record"):
@@ -220,6 +235,78 @@ def test_the_standard_loop_runs_without_uvloop(chat, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvloop", None)
 
     assert serve("chat:pond") == 0
+
+
+# Several processes.
+
+
+def test_pubsub_names_what_links_the_application_to_others(linked):
+    assert serve("linked:pond", "--pubsub", "memory://cli") == 0
+
+    assert isinstance(served[0].pond.pubsub, LocalPubSub)
+
+
+def test_the_environment_may_name_it_too(linked, monkeypatch):
+    monkeypatch.setenv("POND_PUBSUB", "memory://cli")
+
+    assert serve("linked:pond") == 0
+    assert isinstance(served[0].pond.pubsub, LocalPubSub)
+
+
+def test_the_option_counts_more_than_the_environment(linked, monkeypatch):
+    monkeypatch.setenv("POND_PUBSUB", "pigeon://roof")
+
+    assert serve("linked:pond", "--pubsub", "memory://cli") == 0
+
+
+def test_without_either_the_application_is_alone(linked):
+    assert serve("linked:pond") == 0
+
+    assert served[0].pond.pubsub is None
+
+
+def test_the_demo_is_linked_to_others_too(linked):
+    assert main(["demo", "--adapter", "record", "--pubsub", "memory://cli"]) == 0
+
+    assert isinstance(served[0].pond.pubsub, LocalPubSub)
+
+
+def test_an_application_that_does_not_read_the_url_is_told_how(linked, chat, capsys):
+    assert serve("chat:pond", "--pubsub", "memory://cli") == 2
+
+    assert error_of(capsys) == (
+        "'chat:pond' is to be linked to other processes but has no pubsub; make it "
+        'with PondSocket(pubsub=os.environ.get("POND_PUBSUB"))'
+    )
+
+
+@pytest.mark.parametrize("command", [["serve", "linked:pond"], ["demo"]])
+def test_a_url_that_no_backend_opens_is_refused_without_its_password(
+    linked, capsys, command
+):
+    assert main([*command, "--pubsub", "pigeon://:secret@roof"]) == 2
+
+    error = error_of(capsys)
+    assert "'memory'" in error
+    assert "secret" not in error
+
+
+def test_a_backend_without_its_library_is_answered_with_the_install_command(
+    linked, capsys, monkeypatch
+):
+    loaded = [name for name in sys.modules if name.startswith("pondsocket_redis")]
+    for name in loaded:  # as in a process that has not imported it yet
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+
+    assert serve("linked:pond", "--pubsub", "redis://host") == 2
+    assert error_of(capsys).endswith('not installed: pip install "pondsocket[redis]"')
+
+
+def test_a_library_that_a_backend_misses_otherwise_is_its_own_error(linked):
+    with pytest.raises(ModuleNotFoundError, match="no_such_library"):
+        serve("linked:pond", "--pubsub", "broken://roof")
 
 
 # Signals.

@@ -11,9 +11,8 @@ from pondsocket.errors import BadRequest, Forbidden, NotFound, PondError, Unauth
 from pondsocket.hooks import Hooks
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
-from pondsocket.ports import NoPeers
 from pondsocket.types import AllUsers, Headers, IncomingConnection, LeaveReason
-from tests.unit.doubles import CodedTransport
+from tests.unit.doubles import CodedTransport, NotingNetwork
 
 NAME = "/chat/1"
 FOREIGN = Headers([("Host", "good.com"), ("Origin", "https://evil.com")])
@@ -554,22 +553,9 @@ def test_a_malformed_channel_pattern_is_refused(endpoint):
 # Broadcasting from outside
 
 
-class Network:
-    """Other nodes that note what they are told."""
-
-    def __init__(self):
-        self.emitted = []
-
-    def peers(self, endpoint_path, channel_name):
-        return NoPeers()
-
-    async def emit(self, endpoint_path, channel_name, change):
-        self.emitted.append((endpoint_path, channel_name, change))
-
-
 @pytest.fixture
 def network():
-    return Network()
+    return NotingNetwork()
 
 
 @pytest.fixture
@@ -608,6 +594,16 @@ async def test_a_broadcast_reaches_other_nodes_without_a_member_here(
         "BROADCAST", "news", NAME, {"n": 1}
     )  # fmt: skip
     assert networked.lobbies[0].channel_count == 0
+
+
+@pytest.mark.parametrize("name", ["/chat/*", "/chat/a.*"])
+async def test_a_broadcast_to_a_name_that_nodes_cannot_be_told_is_refused(
+    networked, network, name
+):
+    with pytest.raises(BadRequest, match="must not hold a star"):
+        await networked.broadcast(name, "news", {})
+
+    assert network.emitted == []
 
 
 async def test_a_broadcast_to_a_channel_without_a_pattern_is_not_found(networked):

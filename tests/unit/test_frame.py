@@ -188,6 +188,108 @@ def test_a_name_never_begins_a_line_of_the_event_stream(name, line):
     assert Frame(named(name)).sse().startswith(line + b"data: {")
 
 
+def test_a_frame_tells_where_it_belongs():
+    frame = Frame(EVENT)
+
+    assert (frame.name, frame.channel_name, frame.request_id) == (
+        "message", "/chat/42", "r1"
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [{}, {"text": "é"}, {"payload": {"payload": 1}}, {'","payload":': 1}],
+    ids=repr,
+)
+def test_its_payload_is_the_json_of_the_events_payload(payload):
+    frame = Frame(Event("BROADCAST", '/c,"payload":{', "r", '","payload":', payload))
+
+    assert json.loads(frame.payload) == payload
+    assert frame.text.endswith(f',"payload":{frame.payload}}}')
+
+
+def test_its_payload_is_json_whatever_the_codec(text_codec, binary_codec):
+    for codec in (text_codec, binary_codec):
+        assert Frame(EVENT, codec).payload == '{"text":"é"}'
+
+
+# A frame around JSON that another node wrote.
+
+
+def relayed(payload, **members):
+    return Frame.relayed(
+        Event("BROADCAST", "/chat/42", "r1", "message", **members), payload
+    )
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(
+    payload=st.dictionaries(st.text(), json_values),
+    names=st.tuples(*[st.text(min_size=1)] * 3),
+)
+def test_a_relayed_frame_is_what_encoding_the_event_makes(payload, names):
+    event = Event("BROADCAST", *names, payload)
+    encoded = Frame(event)
+
+    frame = Frame.relayed(Event("BROADCAST", *names), encoded.payload)
+
+    assert frame.text == encoded.text
+    assert frame.websocket == encoded.websocket
+    assert frame.sse() == encoded.sse()
+    assert frame.payload == encoded.payload
+    assert frame.event == event
+
+
+def test_what_is_relayed_is_not_written_anew():
+    payload = '{ "n" : 1.00, "\\u00e9" : [ ] }'
+
+    frame = relayed(payload)
+
+    assert frame.payload == payload
+    assert frame.text.endswith(f'"payload":{payload}}}')
+
+
+@pytest.mark.parametrize("line_break", ["\n", "\r", "\r\n"])
+def test_relayed_json_of_several_lines_is_one_line_of_an_event_stream(line_break):
+    frame = relayed('{%"text": "a\\nb",%"data": 1%}'.replace("%", line_break))
+
+    fields = parse_event_stream(frame.sse())
+
+    assert json.loads(fields["data"])["payload"] == {"text": "a\nb", "data": 1}
+    assert fields["data"] == frame.text
+
+
+def test_the_event_of_a_relayed_frame_is_built_once_when_asked_for():
+    frame = relayed('{"n":[1]}', from_user_id="zoe", node_id="node-2")
+
+    event = frame.event
+
+    assert event is frame.event
+    assert event.payload == {"n": [1]}
+    assert (event.from_user_id, event.node_id) == ("zoe", "node-2")
+
+
+def test_another_codec_sees_what_is_relayed(text_codec):
+    frame = relayed('{"n":1}')
+
+    assert frame.render(text_codec) == "message\n{'n': 1}"
+    assert frame.render(JSON_CODEC) == frame.text
+
+
+def test_a_copy_of_a_relayed_event_is_one_of_its_own():
+    frame = relayed('{"n":[1]}')
+
+    frame.copy_event().payload["n"].append(2)
+
+    assert frame.event.payload == frame.copy_event().payload == {"n": [1]}
+
+
 def parse_event_stream(chunk):
     """Read one event as a browser does (WHATWG HTML, 9.2.6): its name and data."""
     text = chunk.decode().replace("\r\n", "\n").replace("\r", "\n")

@@ -15,7 +15,8 @@ from pondsocket.errors import (
 )
 from pondsocket.hooks import Hooks
 from pondsocket.options import Options
-from pondsocket.types import LeaveReason
+from pondsocket.types import AllUsers, LeaveReason
+from tests.unit.doubles import NotingNetwork
 
 
 async def accept(context):
@@ -362,6 +363,73 @@ async def test_a_broadcast_to_a_channel_that_does_not_live_makes_none(lobby):
     await lobby.broadcast("/chat/1", "news", {})
 
     assert lobby.channel_count == 0
+
+
+# Other nodes
+
+
+@pytest.fixture
+def network():
+    return NotingNetwork()
+
+
+@pytest.fixture
+def networked(network):
+    """A lobby with other nodes."""
+    endpoint = Endpoint(
+        path="/socket",
+        connection_handler=lambda context: context.accept(),
+        network=network,
+    )
+    return endpoint.create_channel("/chat/:room", accept)
+
+
+async def test_a_broadcast_goes_to_other_nodes_if_the_channel_does_not_live_here(
+    networked, network
+):
+    await networked.broadcast("/chat/1", "news", {"n": 1})
+
+    ((path, name, sent),) = network.emitted
+    assert (path, name, sent.recipients) == ("/socket", "/chat/1", AllUsers())
+    event = sent.frame.event
+    assert (event.action, event.event, event.channel_name, event.payload) == (
+        "BROADCAST", "news", "/chat/1", {"n": 1}
+    )  # fmt: skip
+
+
+async def test_a_broadcast_of_a_living_channel_is_announced_by_the_channel(
+    networked, network
+):
+    await networked.get_or_create_channel("/chat/1")
+
+    await networked.broadcast("/chat/1", "news", {"n": 1})
+
+    assert network.emitted == []
+
+
+@pytest.mark.parametrize(
+    ("channel", "event", "payload"),
+    [
+        ("/chat/*", "news", {}),
+        ("/chat/1", "ACKNOWLEDGE", {}),
+        ("/chat/1", "news", {"x": object()}),
+    ],
+    ids=["name", "event", "payload"],
+)
+async def test_what_cannot_be_told_to_other_nodes_is_not_broadcast(
+    networked, network, channel, event, payload
+):
+    with pytest.raises(BadRequest):
+        await networked.broadcast(channel, event, payload)
+
+    assert network.emitted == []
+
+
+async def test_a_name_that_cannot_be_told_to_other_nodes_makes_no_channel(networked):
+    with pytest.raises(BadRequest, match="must not hold a star"):
+        await networked.get_or_create_channel("/chat/*")
+
+    assert networked.channel_count == 0
 
 
 async def test_closing_ends_every_channel(lobby, enter, log):

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from pondsocket.changes import AssignsSet, Joined, Left, PresenceGone, PresenceSet, Sent
+from pondsocket.changes import (
+    AssignsReplaced,
+    AssignsSet,
+    Joined,
+    Left,
+    PresenceGone,
+    PresenceSet,
+    Sent,
+)
 from pondsocket.errors import Conflict, NotFound
 from pondsocket.frame import Frame
 from pondsocket.local_channel import LocalChannel
@@ -536,6 +544,144 @@ async def test_many_presences_at_once_end_in_one_view_for_all(clock):
     views = [(await room.presences(name))[-1][1] for name in names]
     assert all(view == views[0] for view in views)
     assert len(views[0]) == 100
+
+
+# Users of other nodes.
+
+THERE = "node-2"
+
+
+def hear(room, *changes):
+    """Take in what another node announced."""
+    return [room.channel.apply_remote(change) for change in changes]
+
+
+async def test_a_user_of_another_node_becomes_known_and_is_no_member(room):
+    room.admit("ann", ack=False)
+
+    hear(room, Joined(User("zoe", {"seat": 1}), THERE))
+
+    assert room.channel.remote_user("zoe") == User("zoe", {"seat": 1})
+    assert "zoe" not in room.channel.roster
+    assert await room.presences("ann") == []
+
+
+async def test_who_comes_with_a_presence_is_shown_once(room):
+    room.admit("ann", ack=False)
+    joined = Joined(User("zoe", {}, {"status": "here"}), THERE)
+
+    hear(room, joined, joined)
+
+    assert await room.presences("ann") == [
+        ("JOIN", [{"status": "here"}], {"status": "here"})
+    ]
+    assert room.channel.remote_user("zoe").presence == {"status": "here"}
+
+
+async def test_who_comes_again_without_its_presence_is_shown_to_lose_it(room):
+    room.admit("ann", ack=False)
+    here = {"status": "here"}
+    hear(room, Joined(User("zoe", {}, here), THERE))
+    await room.presences("ann")
+
+    hear(room, Joined(User("zoe"), THERE))
+
+    assert await room.presences("ann") == [("LEAVE", [], here)]
+    assert room.channel.remote_user("zoe") == User("zoe")
+
+
+async def test_a_presence_of_another_node_appears_changes_and_goes(room):
+    room.admit("ann", ack=False)
+    here, away = {"status": "here"}, {"status": "away"}
+
+    hear(
+        room,
+        PresenceSet("zoe", here, THERE),
+        PresenceSet("zoe", away, THERE),
+        PresenceGone("zoe", THERE),
+    )
+
+    assert await room.presences("ann") == [
+        ("JOIN", [here], here),
+        ("UPDATE", [away], away),
+        ("LEAVE", [], away),
+    ]
+
+
+async def test_who_leaves_another_node_takes_presence_and_assigns_along(room):
+    room.admit("ann", ack=False)
+    here = {"status": "here"}
+    hear(room, Joined(User("zoe", {"seat": 1}, here), THERE))
+    await room.presences("ann")
+
+    hear(room, Left(User("zoe"), LEFT, THERE))
+
+    assert room.channel.remote_user("zoe") is None
+    assert await room.presences("ann") == [("LEAVE", [], here)]
+
+
+async def test_assigns_of_another_node_are_set_and_replaced(room):
+    hear(room, Joined(User("zoe", {"seat": 1}), THERE))
+
+    hear(room, AssignsSet("zoe", "role", "admin", THERE))
+    assert room.channel.remote_user("zoe").assigns == {"seat": 1, "role": "admin"}
+
+    hear(room, AssignsReplaced("zoe", {"seat": 2}, THERE))
+    assert room.channel.remote_user("zoe").assigns == {"seat": 2}
+
+
+async def test_a_message_of_another_node_goes_to_its_recipients_here(room):
+    room.admit("ann", "bob", ack=False)
+
+    hear(room, Sent(frame(7), AllExceptSender("bob")))
+
+    assert await room.heard("ann") == [7]
+    assert await room.heard("bob") == []
+
+
+async def test_much_from_another_node_asks_to_yield(room):
+    room.admit("ann", ack=False)
+    changes = [Sent(frame(number), EVERYONE) for number in range(64)]
+
+    assert hear(room, *changes) == [False] * 63 + [True]
+    await settle()
+
+
+async def test_who_leaves_is_shown_as_the_other_node_that_has_it_shows_it():
+    room = Room(node_id="node-1")
+    room.admit("ann", "bob", ack=False)
+    ours, theirs = {"at": 1}, {"at": 2}
+    room.channel.apply(PresenceSet("ann", ours))
+    hear(room, Joined(User("ann", {}, theirs), THERE))
+    await room.presences("bob")
+
+    left = room.channel.dismiss("ann", LEFT)
+
+    assert left.user == User("ann", {}, ours)
+    assert await room.presences("bob") == [("UPDATE", [theirs], theirs)]
+
+
+async def test_a_user_of_another_node_is_shown_as_a_copy(room):
+    hear(room, Joined(User("zoe", {"seat": 1}, {"at": {"x": 1}}), THERE))
+
+    user = room.channel.remote_user("zoe")
+    user.assigns.clear()
+    user.presence["at"].clear()
+
+    expected = User("zoe", {"seat": 1}, {"at": {"x": 1}})
+    assert room.channel.remote_user("zoe") == expected
+
+
+async def test_presences_of_other_nodes_share_the_budget(clock):
+    room = Room(presence_budget=1)
+    room.admit("ann", ack=False)
+
+    hear(room, *(PresenceSet(name, {"of": name}, THERE) for name in "abc"))
+
+    assert len(await room.presences("ann")) == 1
+    await clock.advance(1.0)
+    everyone = [{"of": name} for name in "abc"]
+    assert await room.presences("ann") == [("JOIN", everyone, {"of": "c"})]
 
 
 # The end.

@@ -34,8 +34,9 @@ class Listener:
 
 async def settle(*hubs):
     """Return once every message is handed over and its task has ended."""
-    while tasks := [each for hub in hubs for each in hub._tasks if not each.done()]:
+    while tasks := set().union(*(hub._subscriptions._tasks for hub in hubs)):
         await asyncio.wait(tasks)
+        await asyncio.sleep(0)  # for their callbacks
 
 
 async def hold(hub, listener):

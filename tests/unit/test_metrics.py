@@ -158,6 +158,15 @@ def test_counts_add_up_without_a_collector():
     assert telemetry.counts()["lost"] == 4
 
 
+def test_what_was_counted_too_early_is_taken_back():
+    telemetry = Telemetry()
+    telemetry.count("lost", 3)
+
+    telemetry.count("lost", -1)
+
+    assert telemetry.counts()["lost"] == 2
+
+
 def test_counts_are_a_snapshot(telemetry):
     before = telemetry.counts()
 

@@ -31,13 +31,24 @@ NEVER_AT_ZERO = [
     "handler_timeout",
     "ping_interval",
 ]
-ABOVE_ZERO = ["send_timeout", "pong_wait"]
+ABOVE_ZERO = [
+    "send_timeout",
+    "pong_wait",
+    "heartbeat_interval",
+    "heartbeat_timeout",
+    "anti_entropy_interval",
+    "user_get_timeout",
+    "publish_timeout",
+    "subscribe_timeout",
+]
 OTHERS = [
     "slow_consumer",
     "compression",
     "allowed_origins",
     "trust_forwarded",
     "node_id",
+    "namespace",
+    "key_prefix",
     "hooks",
 ]
 NUMBERS = UNLIMITED_AT_ZERO + COUNTS + NEVER_AT_ZERO + ABOVE_ZERO
@@ -63,7 +74,10 @@ def test_options_are_given_by_name_only():
 
 @pytest.mark.parametrize("field", NUMBERS)
 def test_a_number_is_kept_as_it_was_given(field):
-    assert getattr(Options(**{field: 7}), field) == 7
+    # heartbeat_timeout has to be above it
+    options = Options(**{"heartbeat_interval": 0.1, field: 7})
+
+    assert getattr(options, field) == 7
 
 
 @pytest.mark.parametrize("field", UNLIMITED_AT_ZERO + NEVER_AT_ZERO)
@@ -73,7 +87,9 @@ def test_zero_switches_a_limit_off(field):
 
 @pytest.mark.parametrize("field", NEVER_AT_ZERO + ABOVE_ZERO)
 def test_rates_and_times_may_be_fractions(field):
-    assert getattr(Options(**{field: 0.5}), field) == 0.5
+    options = Options(**{"heartbeat_interval": 0.1, field: 0.5})
+
+    assert getattr(options, field) == 0.5
 
 
 @pytest.mark.parametrize("field", NUMBERS)
@@ -169,12 +185,38 @@ def test_a_switch_is_on_or_off(field):
 
 
 @pytest.mark.parametrize(
-    ("field", "good", "bad"), [("node_id", "n1", 1), ("hooks", Hooks(), {})]
+    ("field", "good", "bad"),
+    [
+        ("node_id", "n1", 1),
+        ("namespace", "n1", 1),
+        ("key_prefix", "n1", None),
+        ("hooks", Hooks(), {}),
+    ],
 )
 def test_a_value_of_another_type_is_refused(field, good, bad):
     assert getattr(Options(**{field: good}), field) is good
     with pytest.raises(ValueError, match=f"^Options.{field} must be .*, got {bad!r}$"):
         Options(**{field: bad})
+
+
+@pytest.mark.parametrize("field", ["namespace", "key_prefix"])
+def test_what_topics_are_made_of_is_not_empty(field):
+    with pytest.raises(ValueError, match=f"^Options.{field} must be .* not empty, got"):
+        Options(**{field: ""})
+
+
+@pytest.mark.parametrize("timeout", [30.0, 29.9])
+def test_a_node_is_given_longer_than_one_heartbeat(timeout):
+    with pytest.raises(
+        ValueError, match=rf"heartbeat_timeout must be above .* \(30.0\), got {timeout}"
+    ):
+        Options(heartbeat_interval=30.0, heartbeat_timeout=timeout)
+
+
+def test_a_node_may_be_given_little_longer_than_one_heartbeat():
+    options = Options(heartbeat_interval=0.1, heartbeat_timeout=0.2)
+
+    assert (options.heartbeat_interval, options.heartbeat_timeout) == (0.1, 0.2)
 
 
 def test_default_limits_are_those_of_a_bare_transport():

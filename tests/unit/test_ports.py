@@ -2,10 +2,13 @@
 
 import pytest
 
-from pondsocket.changes import PresenceGone
+from pondsocket.changes import PresenceGone, Sent
+from pondsocket.frame import Frame
 from pondsocket.ports import Network, NoNetwork, NoPeers, Peers
+from pondsocket.types import AllUsers, Event
 
 CHANGE = PresenceGone("ann")
+SENT = Sent(Frame(Event("BROADCAST", "/room", "1", "news", {})), AllUsers())
 
 peers: Peers = NoPeers()
 network: Network = NoNetwork()
@@ -23,6 +26,10 @@ async def test_announcing_to_nobody_says_nothing():
     assert await NoPeers().announce(CHANGE) is None
 
 
+async def test_asking_nobody_says_nothing():
+    assert await NoPeers().ask("node-2", CHANGE) is None
+
+
 @pytest.mark.parametrize("times", [1, 2])
 async def test_leaving_nobody_is_no_error(times):
     for _ in range(times):
@@ -30,8 +37,13 @@ async def test_leaving_nobody_is_no_error(times):
 
 
 def test_every_channel_of_a_single_node_has_no_peers():
-    assert isinstance(NoNetwork().peers("/socket", "/room"), NoPeers)
+    assert isinstance(NoNetwork().peers("/socket", "/room", object()), NoPeers)
+
+
+@pytest.mark.parametrize("name", ["/room", "/room.*", ".*"])
+def test_any_channel_name_does_on_a_single_node(name):
+    assert NoNetwork().check_channel_name(name) is None
 
 
 async def test_a_single_node_emits_to_nobody():
-    assert await NoNetwork().emit("/socket", "/room", CHANGE) is None
+    assert await NoNetwork().emit("/socket", "/room", SENT) is None

@@ -22,9 +22,9 @@ def tracker():
 
 
 def test_a_presence_appears_and_is_then_updated(tracker):
-    kinds = [tracker.put("ann", HERE), tracker.put("ann", AWAY)]
+    shown = [tracker.put("ann", HERE), tracker.put("ann", AWAY)]
 
-    assert kinds == ["JOIN", "UPDATE"]
+    assert shown == [("JOIN", HERE), ("UPDATE", AWAY)]
     assert tracker.find("ann") == AWAY
 
 
@@ -44,10 +44,10 @@ def test_the_list_is_a_new_one_each_time(tracker):
     assert "ann" in tracker
 
 
-def test_a_removed_presence_is_handed_back_once(tracker):
+def test_a_removed_presence_leaves_once(tracker):
     tracker.put("ann", HERE)
 
-    assert [tracker.pop("ann"), tracker.pop("ann")] == [HERE, None]
+    assert [tracker.pop("ann"), tracker.pop("ann")] == [("LEAVE", HERE), None]
     assert "ann" not in tracker
     assert tracker.find("ann") is None
 
@@ -66,6 +66,173 @@ def test_who_is_not_tracked_is_not_found(tracker):
 
     tracker.put("ann", HERE)
     tracker.check_tracked("ann")
+
+
+# Several nodes. This one is called node-2.
+
+
+@pytest.fixture
+def shared():
+    return PresenceTracker("/room", "node-2")
+
+
+def test_a_presence_of_another_node_is_shown_and_is_not_our_own(shared):
+    assert shared.put("ann", HERE, "node-3") == ("JOIN", HERE)
+
+    assert shared.find("ann") == HERE
+    assert shared.own("ann") is None
+    assert shared.of("node-3") == ("ann",)
+    assert shared.of("node-1") == ()
+
+
+def test_our_own_presence_is_told_from_what_is_shown(shared):
+    shared.put("ann", HERE)
+    shared.put("ann", AWAY, "node-1")
+
+    assert shared.own("ann") == HERE
+    assert shared.find("ann") == AWAY
+
+
+def test_of_a_user_on_several_nodes_the_first_nodes_presence_is_shown(shared):
+    assert shared.put("ann", {"at": 3}, "node-3") == ("JOIN", {"at": 3})
+    assert shared.put("ann", {"at": 2}) == ("UPDATE", {"at": 2})
+    assert shared.put("ann", {"at": 1}, "node-1") == ("UPDATE", {"at": 1})
+
+    assert shared.all() == {"ann": {"at": 1}}
+    assert len(shared) == 1
+
+
+@pytest.mark.parametrize("node", ["", "node-3"])
+def test_a_presence_behind_the_one_that_is_shown_changes_unseen(shared, node):
+    shared.put("ann", {"at": 1}, "node-1")
+
+    assert shared.put("ann", HERE, node) is None
+    assert shared.pop("ann", node) is None
+
+    assert shared.find("ann") == {"at": 1}
+
+
+def test_when_the_presence_that_is_shown_goes_the_next_one_is_shown(shared):
+    shared.put("ann", {"at": 1}, "node-1")
+    shared.put("ann", {"at": 2})
+
+    assert shared.pop("ann", "node-1") == ("UPDATE", {"at": 2})
+    assert shared.pop("ann") == ("LEAVE", {"at": 2})
+
+
+def test_what_a_node_never_said_cannot_leave(shared):
+    shared.put("ann", HERE, "node-3")
+
+    assert shared.pop("ann", "node-1") is None
+    assert shared.pop("bob", "node-3") is None
+    assert shared.pop("ann") is None
+
+
+def test_what_another_node_said_is_known(shared):
+    shared.put("ann", HERE, "node-3")
+
+    assert shared.is_known("ann", {"status": "here"}, "node-3")
+    assert not shared.is_known("ann", AWAY, "node-3")
+    assert not shared.is_known("ann", None, "node-3")
+    assert not shared.is_known("ann", HERE, "node-1")
+    assert shared.is_known("bob", None, "node-3")
+
+
+def test_who_is_shown_by_another_node_may_be_tracked_here_and_not_hidden(shared):
+    shared.check_hidden("ann")
+    shared.put("ann", HERE, "node-3")
+    shared.check_untracked("ann")
+
+    with pytest.raises(Conflict, match=r"/room.*'ann' is tracked"):
+        shared.check_hidden("ann")
+
+
+def test_who_is_shown_by_another_node_is_shown_and_not_tracked_here(shared):
+    shared.put("ann", HERE, "node-3")
+    shared.check_shown("ann")
+
+    with pytest.raises(NotFound, match=r"/room.*no presence of 'ann' is tracked"):
+        shared.check_tracked("ann")
+
+
+def test_who_is_nowhere_is_not_shown(shared):
+    with pytest.raises(NotFound, match=r"/room.*no presence of 'ann' is tracked"):
+        shared.check_shown("ann")
+
+
+NODES = ("node-1", "node-2", "node-3")
+facts = st.lists(
+    st.tuples(
+        st.sampled_from(NODES),
+        st.sampled_from("ab"),
+        st.none() | st.integers(0, 3).map(lambda n: {"n": n}),
+    ),
+    max_size=30,
+)
+
+
+def tell(tracker, here, fact):
+    """Let a node's tracker hear a fact: presence None is its removal."""
+    node, user, presence = fact
+    source = "" if node == here else node
+    if presence is None:
+        return tracker.pop(user, source)
+    return tracker.put(user, presence, source)
+
+
+def shown_by(facts):
+    """What is to be shown: of each user the last word of the first node that has it."""
+    entries = {(user, node): presence for node, user, presence in facts}
+    firsts = {}
+    for (user, _), presence in sorted(entries.items(), key=lambda each: each[0]):
+        if presence is not None:
+            firsts.setdefault(user, presence)
+    return firsts
+
+
+@given(facts=facts, here=st.sampled_from(NODES))
+def test_what_is_shown_is_what_members_were_told(facts, here):
+    tracker, told = PresenceTracker("/room", here), {}
+    for number, fact in enumerate(facts, 1):
+        change = tell(tracker, here, fact)
+        if change is not None:
+            kind, presence = change
+            user = fact[1]
+            assert (kind == "JOIN") is (user not in told)
+            if kind == "LEAVE":
+                assert told.pop(user) == presence
+            else:
+                told[user] = presence
+        assert tracker.all() == told == shown_by(facts[:number])
+
+
+@given(facts=facts, data=st.data())
+def test_in_whatever_order_nodes_are_heard_all_show_the_same(facts, data):
+    views = []
+    for here in NODES:
+        queues = [[fact for fact in facts if fact[0] == node] for node in NODES]
+        tracker = PresenceTracker("/room", here)
+        while any(queues):
+            waiting = [queue for queue in queues if queue]
+            queue = waiting[data.draw(st.integers(0, len(waiting) - 1))]
+            tell(tracker, here, queue.pop(0))
+        views.append(tracker.all())
+
+    assert views == [shown_by(facts)] * len(NODES)
+
+
+@given(facts)
+def test_a_node_whose_users_all_left_leaves_nothing_behind(facts):
+    tracker = PresenceTracker("/room", "node-2")
+    for fact in facts:
+        tell(tracker, "node-2", fact)
+
+    for node in NODES:
+        for user in "ab":
+            tell(tracker, "node-2", (node, user, None))
+
+    assert tracker.all() == {}
+    assert not any(tracker.of(node) for node in NODES)
 
 
 # The budget.

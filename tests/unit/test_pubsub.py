@@ -1,10 +1,11 @@
 """Topics, and finding the backend for a URL."""
 
+import sys
 from types import SimpleNamespace
 
 import pytest
 
-from pondsocket import pubsub
+from pondsocket import LocalPubSub, pubsub
 from pondsocket.pubsub import (
     PubSub,
     ReconnectAware,
@@ -27,11 +28,19 @@ class OldBackend:
     async def close(self): ...
 
 
+class Opened(OldBackend):
+    """A backend that remembers its URL."""
+
+    def __init__(self, url):
+        self.url = url
+
+
 class Entry:
     """An entry point: what loading it does is up to the test."""
 
     def __init__(self, name, load):
         self.name = name
+        self.value = f"{name}_backend:open"
         self.load = load
 
 
@@ -144,12 +153,9 @@ def test_a_pattern_does_not_match(pattern, topic):
 
 
 def test_a_url_is_opened_by_the_backend_of_its_scheme(install):
-    opened = []
-    install(other=missing("other"), mine=lambda: opened.append)
+    install(other=missing("other"), mine=lambda: Opened)
 
-    open_pubsub("mine://host:1/x?y=z")
-
-    assert opened == ["mine://host:1/x?y=z"]
+    assert open_pubsub("mine://host:1/x?y=z").url == "mine://host:1/x?y=z"
 
 
 def test_the_backend_decides_what_a_url_becomes(install):
@@ -160,9 +166,9 @@ def test_the_backend_decides_what_a_url_becomes(install):
 
 
 def test_a_scheme_is_found_in_any_case(install):
-    install(mine=lambda: str)
+    install(mine=lambda: Opened)
 
-    assert open_pubsub("MINE://host") == "MINE://host"
+    assert open_pubsub("MINE://host").url == "MINE://host"
 
 
 @pytest.mark.parametrize(
@@ -207,7 +213,7 @@ def test_a_missing_module_of_a_foreign_backend_stays_what_it_is(install):
 
 @pytest.mark.parametrize("url", ["kafka://host", "redis", "redis:host", "", "://x"])
 def test_a_url_for_no_backend_says_which_there_are(install, url):
-    install(mine=lambda: str)
+    install(mine=lambda: Opened)
 
     with pytest.raises(ValueError, match=r"'mine', 'nats', 'redis', 'rediss', 'tls'"):
         open_pubsub(url)
@@ -221,3 +227,67 @@ def test_no_error_repeats_the_password_of_a_url(install, url):
         open_pubsub(url)
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("opened", [None, "mine://"])
+def test_what_a_backend_opens_must_be_a_pubsub(install, opened):
+    install(mine=lambda: lambda url: opened)
+
+    with pytest.raises(TypeError, match=r"PubSub from the backend of mine://, got "):
+        open_pubsub("mine://host")
+
+
+# Packages of others, as they are installed.
+
+BACKEND = """
+from pondsocket import LocalPubSub
+
+class Foreign(LocalPubSub):
+    def __init__(self, url):
+        super().__init__()
+        self.url = url
+"""
+
+
+@pytest.fixture
+def publish_package(tmp_path, monkeypatch):
+    """Install a package that registers schemes, as pip would."""
+
+    def publish_package(name, **schemes):
+        site = tmp_path / name
+        metadata = site / f"{name}-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Name: {name}\nVersion: 1.0\n")
+        lines = [f"{scheme} = {value}" for scheme, value in schemes.items()]
+        (metadata / "entry_points.txt").write_text(
+            "[pondsocket.pubsub]\n" + "\n".join(lines)
+        )
+        (site / f"{name}.py").write_text(BACKEND)
+        monkeypatch.syspath_prepend(site)
+
+    yield publish_package
+    for module in ("pigeons", "falcons"):
+        sys.modules.pop(module, None)
+
+
+def test_a_package_of_others_may_register_several_schemes(publish_package):
+    publish_package("pigeons", dove="pigeons:Foreign", doves="pigeons:Foreign")
+
+    for url in ("dove://roof", "doves://roof"):
+        assert open_pubsub(url).url == url
+
+
+def test_a_package_of_others_leaves_our_schemes_as_they_are(publish_package):
+    publish_package("pigeons", dove="pigeons:Foreign")
+
+    assert type(open_pubsub("memory://roof")) is LocalPubSub
+
+
+def test_a_scheme_that_two_packages_open_is_refused(publish_package):
+    publish_package("pigeons", dove="pigeons:Foreign")
+    publish_package("falcons", dove="falcons:Foreign")
+
+    with pytest.raises(
+        ValueError, match=r"all but one: \['falcons:Foreign', 'pigeons:Foreign'\]"
+    ):
+        open_pubsub("dove://roof")

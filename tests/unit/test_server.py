@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 
-from pondsocket.errors import NotFound, PubSubClosedError
+from pondsocket.errors import BadRequest, NotFound, PubSubClosedError
 from pondsocket.hooks import Hooks
 from pondsocket.local_pubsub import LocalPubSub
 from pondsocket.metrics import COUNTERS, NoopMetrics
 from pondsocket.options import Options
+from pondsocket.pubsub import format_heartbeat_topic, format_topic
 from pondsocket.server import EndpointMatch, PondSocket
 from pondsocket.transports import SSEServerTransport
 from pondsocket.types import Event, IncomingConnection, Route
+from tests.unit.doubles import other_tasks, settle
 
 NAME = "/chat/1"
 
@@ -161,6 +163,95 @@ def test_a_pubsub_without_a_backend_is_refused():
         PondSocket(pubsub="pigeon://roof")
 
 
+@pytest.fixture
+async def nodes():
+    """Two nodes that share a PubSub, each with an endpoint and a lobby."""
+    pubsub = LocalPubSub()
+    nodes = [
+        PondSocket(options=Options(node_id=name), pubsub=pubsub)
+        for name in ("node-1", "node-2")
+    ]
+    for node in nodes:
+        node.create_endpoint("/socket", accept).create_channel("/chat/:room", join)
+    yield nodes
+    for node in nodes:
+        await node.close()
+    await pubsub.close()
+    assert not other_tasks()
+
+
+async def test_members_on_several_nodes_are_in_one_channel(nodes, connect):
+    ann, bob = [
+        await connect(node.endpoints[0], user)
+        for node, user in zip(nodes, ("ann", "bob"), strict=True)
+    ]
+    for user in (ann, bob):
+        await user.join()
+        await user.heard()
+    (lobby,) = nodes[0].endpoints[0].lobbies
+    channel = await lobby.get_channel(NAME)
+
+    await channel.broadcast("news", {"n": 1})
+
+    assert await ann.heard() == [("BROADCAST", "news", {"n": 1})]
+    assert await bob.heard() == [("BROADCAST", "news", {"n": 1})]
+
+
+async def test_a_broadcast_reaches_members_that_only_another_node_has(nodes, connect):
+    ann = await connect(nodes[0].endpoints[0], "ann")
+    await ann.join()
+    await ann.heard()
+
+    await nodes[1].broadcast("/socket", NAME, "news", {"n": 1})
+
+    assert await ann.heard() == [("BROADCAST", "news", {"n": 1})]
+
+
+async def test_a_node_counts_the_others_that_it_hears(nodes, connect):
+    for node in nodes:
+        await (await connect(node.endpoints[0], "ann")).join()
+
+    await settle()
+
+    assert [node.stats().nodes for node in nodes] == [1, 1]
+
+
+async def test_a_node_speaks_from_its_first_channel_on(nodes, connect):
+    topics = []
+    await nodes[0].pubsub.subscribe("pond.*", lambda topic, _: topics.append(topic))
+    ann = await connect(nodes[0].endpoints[0], "ann")
+    await settle()
+    assert topics == []
+
+    await ann.join()
+    await settle()
+
+    assert set(topics) == {format_heartbeat_topic(), format_topic("socket", NAME)}
+
+
+async def test_a_name_that_would_be_a_wildcard_is_refused(nodes, connect):
+    ann = await connect(nodes[0].endpoints[0], "ann")
+
+    await ann.join("/chat/a.*")
+
+    ((action, name, payload),) = await ann.heard()
+    assert (action, name, payload["code"]) == ("SYSTEM", "UNAUTHORIZED", 400)
+    assert nodes[0].stats().channels == 0
+
+
+async def test_a_broadcast_to_a_name_that_would_be_a_wildcard_is_refused(nodes):
+    with pytest.raises(BadRequest, match="must not end in"):
+        await nodes[0].broadcast("/socket", "/chat/a.*", "news", {})
+
+
+async def test_on_a_single_node_any_name_does(pond, endpoint, lobby, connect):
+    ann = await connect(endpoint, "ann")
+
+    await ann.join("/chat/a.*")
+
+    assert await ann.heard() == [("SYSTEM", "ACKNOWLEDGE", {})]
+
+
 # Who is there
 
 
@@ -215,7 +306,7 @@ async def test_a_broadcast_to_an_endpoint_that_does_not_exist_is_not_found(pond,
 async def test_stats_of_an_idle_root_are_zero(pond, lobby):
     stats = pond.stats()
 
-    assert (stats.connections, stats.channels) == (0, 0)
+    assert (stats.connections, stats.channels, stats.nodes) == (0, 0, 0)
     assert (stats.inbox_messages, stats.outbox_messages, stats.outbox_bytes) == (
         0,
         0,
