@@ -86,10 +86,10 @@ def forget_unsent(client: Client) -> None:
     Subscriptions are no part of it: the library renews them from its own list.
     """
     client._pending.clear()  # noqa: SLF001 - see above
-    client._pending_data_size = 0  # noqa: SLF001
+    client._pending_data_size = 0  # noqa: SLF001 - see above
 
 
 def _transport_of(client: Client) -> asyncio.WriteTransport | None:
     # a WebSocket has none of these; aiohttp bounds how long it closes
-    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001
+    writer = getattr(client._transport, "_io_writer", None)  # noqa: SLF001 - see above
     return None if writer is None else writer.transport

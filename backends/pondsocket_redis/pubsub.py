@@ -50,7 +50,7 @@ class RedisPubSub:
         ValueError: If a number is not above 0.
     """
 
-    def __init__(  # noqa: PLR0913  options, all by keyword
+    def __init__(  # noqa: PLR0913 - options, all by keyword
         self,
         client: Client,
         *,

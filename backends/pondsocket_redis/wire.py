@@ -78,7 +78,7 @@ class Wire:
 
     def abort(self) -> None:
         """Cut the connection without sending what waits; whoever reads will raise."""
-        writer = self._connection._writer  # noqa: SLF001  see above
+        writer = self._connection._writer  # noqa: SLF001 - see above
         if writer is not None:
             writer.transport.abort()
 
@@ -103,7 +103,7 @@ async def dial_client(client: Client) -> Wire:
     """
     if isinstance(client, RedisCluster):
         _ = await client.initialize()
-        return await dial_node(client, random.choice(client.get_primaries()).name)  # noqa: S311  no secret
+        return await dial_node(client, random.choice(client.get_primaries()).name)  # noqa: S311 - no secret
     pool = cast("Any", client.connection_pool)  # has no types here
     return await _connect(pool.make_connection())
 
@@ -128,7 +128,7 @@ async def _connect(connection: AbstractConnection) -> Wire:
         raise
     # A subscriber may hear nothing for hours.
     connection.socket_timeout = None
-    parser = connection._parser  # noqa: SLF001  see above
+    parser = connection._parser  # noqa: SLF001 - see above
     if hasattr(parser, "set_pubsub_push_handler"):
         # The handler that is there makes a text of each message, for the log.
         parser.set_pubsub_push_handler(_take)

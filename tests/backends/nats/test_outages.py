@@ -7,7 +7,7 @@ import time
 import pytest
 from nats.aio.client import Client
 
-from pondsocket import DeadlineExceeded, PondError, PubSubClosedError, Unavailable
+from pondsocket import DeadlineExceeded, PondError, Unavailable
 from pondsocket.testing.checks import eventually
 from pondsocket_nats import NatsPubSub, open_nats
 from tests.backends.nats.listening import Listener, is_away, is_connected, opened
@@ -149,7 +149,7 @@ async def test_a_loop_that_stood_still_does_not_fail_the_first_publish(server):
         publishing = asyncio.create_task(pubsub.publish("t", b""))
         await asyncio.sleep(0)
 
-        time.sleep(0.3)  # noqa: ASYNC251  a handler that blocks the loop
+        time.sleep(0.3)  # noqa: ASYNC251 - a handler that blocks the loop
 
         await publishing
 

@@ -5,6 +5,7 @@ import logging
 import time
 
 import pytest
+from redis import Redis as BlockingRedis
 from redis._parsers import _AsyncHiredisParser, _AsyncRESP3Parser
 from redis.asyncio import Redis
 
@@ -139,10 +140,10 @@ async def test_a_subscriber_dropped_for_its_backlog_is_a_reconnect(
     ear, back = Ear(), returns_of(pubsub)
     await pubsub.subscribe("a", ear)
 
-    async with client.pipeline(transaction=False) as pipeline:
+    # This client blocks the loop, so that nobody reads meanwhile.
+    with BlockingRedis.from_url(server.url) as blocking:
         for _ in range(40):
-            pipeline.publish("a", bytes(1_000_000))
-        await pipeline.execute()
+            blocking.publish("a", bytes(1_000_000))
 
     await within_patience(back)
     assert pubsub.stats()["reconnects"] == 1
@@ -246,7 +247,7 @@ async def test_a_loop_that_stood_still_does_not_fail_what_was_published(pubsub):
     unsent = asyncio.ensure_future(pubsub.publish("a", b"1"))
     await asyncio.sleep(0)
 
-    time.sleep(0.3)  # noqa: ASYNC251  a handler that blocks the loop
+    time.sleep(0.3)  # noqa: ASYNC251 - a handler that blocks the loop
 
     await unsent
 
@@ -257,7 +258,7 @@ async def test_a_confirmation_that_waits_is_read_before_the_deadline_counts(pubs
     for _ in range(3):  # until it is written
         await asyncio.sleep(0)
 
-    time.sleep(0.3)  # noqa: ASYNC251  a handler that blocks the loop
+    time.sleep(0.3)  # noqa: ASYNC251 - a handler that blocks the loop
 
     await sent
 

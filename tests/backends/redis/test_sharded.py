@@ -89,7 +89,7 @@ async def test_a_loop_that_stood_still_does_not_fail_the_first_publish(cluster):
     publishing = asyncio.ensure_future(pubsub.publish("a", b"1"))
     await asyncio.sleep(0)
 
-    time.sleep(0.4)  # noqa: ASYNC251  a handler that blocks the loop
+    time.sleep(0.4)  # noqa: ASYNC251 - a handler that blocks the loop
 
     await publishing
     await pubsub.close()
