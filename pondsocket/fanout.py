@@ -21,7 +21,7 @@ MAX_BYTES = 65_536
 SLICE = 500  # members written in one go
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: each broadcast makes one
 class _Entry:
     frame: Frame
     recipients: tuple[Session, ...]

@@ -18,7 +18,9 @@ _LONG_FOLLOWS: Final = 127
 _LONG_FROM: Final = 0x1_0000
 _MEDIUM_HEADER: Final = Struct("!BBH")
 _LONG_HEADER: Final = Struct("!BBQ")
-# How the JSON of an event goes on before its payload, and ends without one.
+# How the JSON of an event goes on after its action, before its payload, and ends
+# without one.
+_BODY: Final = ',"event":'
 _PAYLOAD: Final = ',"payload":'
 _NO_PAYLOAD: Final = "{}}"
 # What would end the event's name in an event stream, or the whole event (WHATWG HTML,
@@ -101,6 +103,12 @@ class Frame:
     def request_id(self) -> str:
         """What correlates the event with others."""
         return self._event.request_id
+
+    @property
+    def body(self) -> str:
+        """The event's JSON but for its action: ``"event":"chat",…,"payload":{…}``."""
+        text = self._json()
+        return text[text.index(_BODY) + 1 : -1]
 
     @property
     def payload(self) -> str:

@@ -6,6 +6,7 @@ in by entry point (``open_pubsub``).
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
+from inspect import signature
 from typing import Final, Protocol, cast, runtime_checkable
 
 __all__ = [
@@ -121,6 +122,24 @@ class PublishesBatches(Protocol):
             PubSubClosedError: After ``close``; nothing else.
         """
         ...
+
+
+async def end_subscription(
+    pubsub: PubSub, pattern: str, handler: PubSubHandler
+) -> None:
+    """End one subscription, also of a PubSub whose ``unsubscribe`` takes no handler.
+
+    Such a one ends every subscription of the pattern.
+
+    Raises:
+        NotFound: If there is no such subscription.
+    """
+    try:
+        signature(pubsub.unsubscribe).bind(pattern, handler)
+    except TypeError:
+        await pubsub.unsubscribe(pattern)
+    else:
+        await pubsub.unsubscribe(pattern, handler)
 
 
 def format_topic(

@@ -86,7 +86,8 @@ class Cluster:
         topic = self._node.topics.channel(endpoint, channel_name)
         for message in to_messages(sent, self._node.envelope(endpoint, channel_name)):
             self._node.send(topic, message)
-        await self._node.publisher.room()
+        if self._node.publisher.is_crowded:
+            await self._node.publisher.room()
 
     async def close(self) -> None:
         """Send what waits and fall silent; idempotent. Links are closed before."""

@@ -28,7 +28,7 @@ from pondsocket.errors import BadRequest, NotFound, PubSubClosedError
 from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
 from pondsocket.ids import uuid
-from pondsocket.pubsub import PubSub, open_pubsub
+from pondsocket.pubsub import PubSub, end_subscription, open_pubsub
 from pondsocket.types import (
     AllExceptSender,
     AllUsers,
@@ -238,7 +238,7 @@ class Emitter:
             yield
         finally:  # a subscription that was not confirmed in time is there nevertheless
             error = await attempt_within(
-                self._timeout, self._pubsub.unsubscribe, topic, answers.take
+                self._timeout, end_subscription, self._pubsub, topic, answers.take
             )
             if error is not None and not isinstance(error, NotFound):
                 logger.warning("unsubscribing %.200r failed: %s", channel, error)

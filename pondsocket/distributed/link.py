@@ -15,12 +15,14 @@ and asks for the others', for both sides may have missed something.
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
-from pondsocket.changes import AssignsSet, Change, Command, Left
+from pondsocket.changes import AssignsSet, Change, Command, Left, Sent
+from pondsocket.distributed.broadcasts import BroadcastWriter
 from pondsocket.distributed.inbound import Inbound
+from pondsocket.distributed.lookups import Lookups
 from pondsocket.distributed.messages import (
     AssignsUpdate,
     EvictUser,
@@ -42,14 +44,16 @@ from pondsocket.distributed.translation import (
     Ordered,
     divide_state,
     shareable,
+    to_answer,
     to_commands,
     to_messages,
     to_order,
     to_state_user,
 )
+from pondsocket.frame import Frame
 from pondsocket.ids import uuid
 from pondsocket.ports import LinkedChannel
-from pondsocket.types import User
+from pondsocket.types import RecipientSpec, User
 
 __all__ = ["ChannelLink"]
 
@@ -102,26 +106,12 @@ class ChannelLink:
         self._topic = node.topics.channel(self.endpoint, channel_name)
         self._inbound = Inbound(channel, node.telemetry, self._need_state)
         self._opening: asyncio.Task[None] | None = None
-        self._lookups: dict[str, asyncio.Future[User | None]] = {}
+        self._lookups = Lookups(node.options.user_get_timeout)
         self._asked: dict[str, float] = {}
         self._answered = float("-inf")
         self._timers = Timers()
+        self._writer = BroadcastWriter(node.id, self.endpoint, self.epoch)
         self._is_closed = False
-        # True if one should yield to the event loop before the next message.
-        self._actions: dict[type, Callable[[Any], bool | None]] = {
-            UserMessage: self._inbound.take,
-            UserJoined: self._inbound.take,
-            UserLeft: self._inbound.take,
-            PresenceUpdate: self._take_fact,
-            PresenceRemoved: self._take_fact,
-            AssignsUpdate: self._take_fact,
-            EvictUser: self._obey,
-            UserRemove: self._obey,
-            StateResponse: self._inbound.settle,
-            StateRequest: self._answer_state,
-            UserGetRequest: self._answer_user,
-            UserGetResponse: self._found,
-        }
 
     # What the channel does.
 
@@ -141,17 +131,31 @@ class ChannelLink:
 
     async def announce(self, change: Change) -> None:
         """Tell the other nodes of a change that was applied here; never raises."""
-        if isinstance(change, Left) and self._channel.local_user(change.user.id):
-            # A member again before its leaving was announced: others know the new one.
-            return
+        match change:
+            case Sent(frame=frame, recipients=recipients):
+                self._send_broadcast(frame, recipients)
+            case Left(user=user) if self._channel.local_user(user.id):
+                return  # a member again meanwhile: others know the new one
+            case _:
+                self._send_facts(change)
+        if self._node.publisher.is_crowded:
+            await self._node.publisher.room()
+
+    def _send_broadcast(self, frame: Frame, recipients: RecipientSpec) -> None:
+        self.sent += 1
+        node = self._node
+        message = self._writer.write(
+            frame, recipients, node.new_id(), self.sent, node.now_ms()
+        )
+        node.publish(self._topic, message)
+
+    def _send_facts(self, change: Change) -> None:
         for message in self._messages(change):
             self.sent += 1
             numbered = msgspec.structs.replace(
                 message, source_epoch=self.epoch, source_seq=self.sent
             )
             self._send(numbered)
-        if self._node.publisher.is_crowded:
-            await self._node.publisher.room()
 
     def _messages(self, change: Change) -> list[Message]:
         messages = list(to_messages(change, self._envelope()))
@@ -182,8 +186,7 @@ class ChannelLink:
     async def find_user(self, user_id: str) -> User | None:
         """Ask all nodes for a user; None if none answers in ``user_get_timeout``."""
         request_id = uuid()
-        found: asyncio.Future[User | None] = asyncio.get_running_loop().create_future()
-        self._lookups[request_id] = found
+        self._lookups.begin(request_id)
         self._send(
             UserGetRequest(
                 **self._envelope(),
@@ -192,22 +195,14 @@ class ChannelLink:
                 from_node=self._node.id,
             )
         )
-        try:
-            async with asyncio.timeout(self._node.options.user_get_timeout):
-                return await found
-        except TimeoutError:
-            return None
-        finally:
-            del self._lookups[request_id]
+        return await self._lookups.result(request_id)
 
     async def close(self) -> None:
         """Stop listening; what was announced still goes out."""
         self._is_closed = True
         self._on_close(self)
         self._timers.cancel_all()
-        for lookup in self._lookups.values():
-            if not lookup.done():
-                lookup.set_result(None)
+        self._lookups.close()
         if self._opening is None:
             return
         await self._opening
@@ -241,8 +236,14 @@ class ChannelLink:
             return None
         if isinstance(message, _SIGNS_OF_LIFE) or message.source_epoch:
             node.hear(message.source_node_id)
-        act = self._actions.get(type(message), self._refuse)
-        return asyncio.sleep(0) if act(message) else None
+        act = self._ACTIONS.get(type(message), ChannelLink._refuse)
+        return asyncio.sleep(0) if act(self, message) else None
+
+    def _take(self, message: UserMessage | UserJoined | UserLeft) -> bool:
+        return self._inbound.take(message)
+
+    def _settle(self, message: StateResponse) -> None:
+        self._inbound.settle(message)
 
     def _refuse(self, message: object) -> None:
         """Count a message that belongs on the heartbeat topic."""
@@ -282,25 +283,13 @@ class ChannelLink:
             self._node.run(self._channel.obey(command), "obey")
 
     def _found(self, message: UserGetResponse) -> None:
-        lookup = self._lookups.get(message.request_id)
-        if lookup is not None and not lookup.done():
-            presence = message.presence or None
-            lookup.set_result(User(message.user_id, message.assigns or {}, presence))
+        self._lookups.answer(message)
 
     def _answer_user(self, message: UserGetRequest) -> None:
         user = self._channel.local_user(message.user_id)
         if user is None:
             return
-        answer = to_state_user(user)
-        self._send(
-            UserGetResponse(
-                **self._envelope(),
-                user_id=user.id,
-                request_id=message.request_id,
-                assigns=answer.assigns,
-                presence=answer.presence,
-            )
-        )
+        self._send(to_answer(user, message.request_id, self._envelope()))
 
     # States.
 
@@ -390,3 +379,19 @@ class ChannelLink:
                     parts=len(parts),
                 )
             )
+
+    # True if one should yield to the event loop before the next message.
+    _ACTIONS: ClassVar[dict[type, Callable[["ChannelLink", Any], bool | None]]] = {
+        UserMessage: _take,
+        UserJoined: _take,
+        UserLeft: _take,
+        PresenceUpdate: _take_fact,
+        PresenceRemoved: _take_fact,
+        AssignsUpdate: _take_fact,
+        EvictUser: _obey,
+        UserRemove: _obey,
+        StateResponse: _settle,
+        StateRequest: _answer_state,
+        UserGetRequest: _answer_user,
+        UserGetResponse: _found,
+    }

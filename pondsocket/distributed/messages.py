@@ -289,7 +289,8 @@ Message: TypeAlias = (
 )
 
 
-_PREFIX: Final = f'{{"protocol":"{PROTOCOL}","version":{VERSION},'.encode()
+_BEGIN: Final = f'{{"protocol":"{PROTOCOL}","version":{VERSION},'
+_PREFIX: Final = _BEGIN.encode()
 _TYPES: Final[dict[str, type[_Envelope]]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(Message)
 }
@@ -326,7 +327,8 @@ def decode(data: bytes | str, *, max_size: int = MAX_SIZE) -> Message:
     """
     text = data_to_text(data, max_size)
     try:
-        check_head(text)
+        if not text.startswith(_BEGIN):
+            check_head(text)
         message = _decode_message(text)
     except (ValueError, RecursionError) as exc:
         raise find_fault(text, _TYPES, exc) from exc

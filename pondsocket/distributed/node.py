@@ -12,6 +12,7 @@ from typing import Any, Final
 from pondsocket.callbacks import attempt, attempt_within
 from pondsocket.distributed.liveness import NodeTable
 from pondsocket.distributed.messages import (
+    MAX_SIZE,
     MalformedMessage,
     Message,
     UnknownType,
@@ -23,7 +24,7 @@ from pondsocket.distributed.topics import Topics
 from pondsocket.errors import EncodingError
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
-from pondsocket.pubsub import PubSub, PubSubHandler
+from pondsocket.pubsub import PubSub, PubSubHandler, end_subscription
 
 __all__ = ["Node", "Timers"]
 
@@ -92,10 +93,14 @@ class Node:
         number = next(self._epochs)
         return f"{self.now_ms()}-{number:08x}{secrets.token_hex(2)}"
 
+    def new_id(self) -> str:
+        """Return the id of one more message of this node."""
+        return f"{self._prefix}-{next(self._numbers)}"
+
     def envelope(self, endpoint: str, channel: str) -> dict[str, Any]:
         """Return the members that every message has."""
         return {
-            "message_id": f"{self._prefix}-{next(self._numbers)}",
+            "message_id": self.new_id(),
             "source_node_id": self.id,
             "endpoint_name": endpoint,
             "channel_name": channel,
@@ -119,7 +124,11 @@ class Node:
     async def unsubscribe(self, topic: str, receive: PubSubHandler) -> None:
         """Listen no more; otherwise as :meth:`subscribe`."""
         error = await attempt_within(
-            self.options.subscribe_timeout, self.pubsub.unsubscribe, topic, receive
+            self.options.subscribe_timeout,
+            end_subscription,
+            self.pubsub,
+            topic,
+            receive,
         )
         if error is not None:
             self.telemetry.error("unsubscribe", error)
@@ -153,6 +162,21 @@ class Node:
         except EncodingError as error:
             self.telemetry.count("unshareable")
             logger.warning("a message stays on this node: %s", error)
+        else:
+            self.publish(topic, data)
+
+    def publish(self, topic: str, data: bytes) -> None:
+        """Publish what was encoded in the background; never waits.
+
+        What is above the size that nodes read is logged and counted.
+        """
+        if len(data) > MAX_SIZE:
+            self.telemetry.count("publish_failed")
+            logger.warning(
+                "a message of %d bytes stays on this node, others read at most %d",
+                len(data),
+                MAX_SIZE,
+            )
         else:
             self.publisher.offer(topic, data)
 

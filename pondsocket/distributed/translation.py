@@ -28,6 +28,7 @@ from pondsocket.distributed.messages import (
     PresenceRemoved,
     PresenceUpdate,
     StateUser,
+    UserGetResponse,
     UserJoined,
     UserLeft,
     UserMessage,
@@ -46,6 +47,7 @@ __all__ = [
     "Ordered",
     "divide_state",
     "shareable",
+    "to_answer",
     "to_change",
     "to_commands",
     "to_joined",
@@ -242,3 +244,15 @@ def divide_state(users: list[StateUser]) -> list[list[StateUser]]:
         parts[-1].append(user)
         size += length
     return parts
+
+
+def to_answer(user: User, request_id: str, envelope: _Envelope) -> UserGetResponse:
+    """Return the answer to a node that asked for a user of this one."""
+    told = to_state_user(user)
+    return UserGetResponse(
+        **envelope,
+        user_id=user.id,
+        request_id=request_id,
+        assigns=told.assigns,
+        presence=told.presence,
+    )

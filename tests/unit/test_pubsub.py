@@ -9,6 +9,7 @@ from pondsocket import LocalPubSub, pubsub
 from pondsocket.pubsub import (
     PubSub,
     ReconnectAware,
+    end_subscription,
     format_heartbeat_topic,
     format_message_topic,
     format_presence_topic,
@@ -291,3 +292,23 @@ def test_a_scheme_that_two_packages_open_is_refused(publish_package):
         ValueError, match=r"all but one: \['falcons:Foreign', 'pigeons:Foreign'\]"
     ):
         open_pubsub("dove://roof")
+
+
+@pytest.mark.parametrize("kind", ["pattern alone", "pattern and handler"])
+async def test_a_subscription_ends_whatever_unsubscribe_takes(kind):
+    calls = []
+
+    class Backend(OldBackend):
+        if kind == "pattern alone":
+
+            async def unsubscribe(self, pattern):
+                calls.append((pattern,))
+
+        else:
+
+            async def unsubscribe(self, pattern, handler=None):
+                calls.append((pattern, handler))
+
+    await end_subscription(Backend(), "topic", print)
+
+    assert calls == [("topic",) if kind == "pattern alone" else ("topic", print)]

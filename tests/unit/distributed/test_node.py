@@ -5,7 +5,13 @@ import logging
 
 import pytest
 
-from pondsocket.distributed.messages import NodeHeartbeat, UserJoined, decode, encode
+from pondsocket.distributed.messages import (
+    MAX_SIZE,
+    NodeHeartbeat,
+    UserJoined,
+    decode,
+    encode,
+)
 from pondsocket.distributed.node import Node, Timers
 from pondsocket.local_pubsub import LocalPubSub
 from pondsocket.metrics import Telemetry
@@ -171,6 +177,13 @@ async def test_a_subscription_that_fails_is_logged_and_counted(node, bus, caplog
 
     assert count(node, "subscribe_failed") == 1
     assert "'t' does not hear other nodes yet: away" in caplog.text
+
+
+async def test_a_message_that_nobody_would_read_is_counted(node, caplog):
+    node.publish("topic", b"x" * (MAX_SIZE + 1))
+
+    assert count(node, "publish_failed") == 1
+    assert str(MAX_SIZE) in caplog.text
 
 
 async def test_an_end_of_a_subscription_that_fails_is_logged(node, caplog):
