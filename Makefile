@@ -4,6 +4,7 @@ PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?= 8000
 ADAPTER ?= asgi
+SOAK ?= 20
 ARGS ?=
 
 VENV := .venv
@@ -18,7 +19,7 @@ DEV := $(VENV)/.installed-dev
 VERIFY_TYPES = PATH="$(CURDIR)/$(BIN):$$PATH" pyright --ignoreexternal --verifytypes
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types cover programs bench fmt clean
+.PHONY: help demo test check lint types cover programs soak bench fmt clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +61,11 @@ cover: $(DEV)
 	$(BIN)/coverage report --include='adapters/pondsocket_websockets/*' --fail-under=95
 	$(BIN)/coverage report --include='backends/pondsocket_nats/*' --fail-under=95
 	$(BIN)/coverage report --include='backends/pondsocket_redis/*' --fail-under=95
+
+soak: $(DEV) ## Play outages and chance for an hour instead of minutes (SOAK=20)
+	POND_SOAK=$(SOAK) POND_LIFECYCLE_EXAMPLES=$$((40 * $(SOAK))) $(BIN)/pytest \
+	  tests/cluster tests/unit/distributed/test_convergence.py \
+	  tests/reliability/test_lifecycle_machine.py $(ARGS)
 
 bench: $(DEV) ## Run the benchmarks
 	@set -e; for each in benchmarks/bench_*.py; do \

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ __all__ = [
 TICK = 0.01  # seconds between two bursts of a talker
 PAUSE = 0.02  # between two looks
 PATIENCE = 15.0
+SOAK = int(os.environ.get("POND_SOAK", "1"))  # `make soak`: how many times longer
 LATE = 100  # numbers that may come after the last one
 
 
@@ -90,13 +92,13 @@ async def until(
 
 
 async def said(members: Sequence[Member], more: float) -> None:
-    """Return once each has said so many numbers more."""
-    goals = [len(member.sent) + more for member in members]
+    """Return once each has said so many numbers more; POND_SOAK times longer."""
+    goals = [len(member.sent) + more * SOAK for member in members]
 
     async def all_have() -> bool:
         return all(len(m.sent) >= g for m, g in zip(members, goals, strict=True))
 
-    await until(all_have)
+    await until(all_have, PATIENCE * SOAK)
 
 
 async def heard_since(members: Sequence[Pair], moment: float) -> float:

@@ -7,13 +7,13 @@ import pytest
 
 from tests.backends.servers import command, valkey_server
 from tests.cluster.figures import at_most, exactly, losses
-from tests.cluster.load import heard_since, pairs, said, talking, until
+from tests.cluster.load import SOAK, heard_since, pairs, said, talking, until
 from tests.cluster.members import members_of
 from tests.cluster.nodes import ANTI_ENTROPY, run_nodes, url_through
 from tests.cluster.proxy import proxy_to
 from tests.cluster.views import agreement
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(60 * SOAK)
 
 RATE = 300  # messages a second, of all nodes together
 RETURN = 2.0

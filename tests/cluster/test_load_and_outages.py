@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.cluster.figures import at_most, losses
-from tests.cluster.load import heard_since, pairs, said, talking, until
+from tests.cluster.load import SOAK, heard_since, pairs, said, talking, until
 from tests.cluster.members import members_of
 from tests.cluster.nodes import run_nodes, url_through
 from tests.cluster.proxy import proxy_to
 from tests.cluster.views import is_cut_off
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(90 * SOAK)
 
 RATE = 1000  # messages a second, of three nodes together
 EACH = RATE / 3

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.cluster.figures import at_most, exactly
-from tests.cluster.load import heard_since, pairs, until
+from tests.cluster.load import SOAK, heard_since, pairs, until
 from tests.cluster.members import Member, crowd, members_of
 from tests.cluster.nodes import (
     ANTI_ENTROPY,
@@ -18,7 +18,7 @@ from tests.cluster.nodes import (
 from tests.cluster.proxy import proxy_to
 from tests.cluster.views import agreement, is_cut_off, sees
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(90 * SOAK)
 
 CONVERGED = ANTI_ENTROPY + 1  # seconds
 RETURN = 2.0

@@ -12,12 +12,12 @@ from redis.asyncio import Redis
 from pondsocket import format_heartbeat_topic, format_topic
 from tests.backends.servers import Server
 from tests.cluster.figures import exactly, losses
-from tests.cluster.load import pairs, said, talking, until
+from tests.cluster.load import SOAK, pairs, said, talking, until
 from tests.cluster.members import ROOM, members_of
 from tests.cluster.nodes import run_node, run_nodes
 from tests.cluster.views import agreement, sees
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(60 * SOAK)
 
 RATE = 200
 TOPICS = (format_topic("/live", ROOM), format_heartbeat_topic())

@@ -5,7 +5,9 @@ Time flies: no test waits.
 
 import asyncio
 import itertools
+import os
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +26,9 @@ from pondsocket.options import Options
 from pondsocket.testing import FaultyPubSub
 from pondsocket.types import LeaveReason, User
 from tests.unit.distributed.rooms import CHANNEL, Room, fly, sent, truth
+
+SOAK = int(os.environ.get("POND_SOAK", "1"))  # `make soak`: how many times longer
+pytestmark = pytest.mark.timeout(60 * SOAK)
 
 INTERVAL, HEARTBEAT, TIMEOUT = 2.0, 1.0, 3.0
 NODES = ("a", "b", "c")
@@ -225,19 +230,19 @@ odds = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60 * SOAK)
 @given(odds, lists(changes, pauses))
 def test_nodes_agree_whatever_is_lost_repeated_or_late(odds, acts):
     run(odds, acts)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60 * SOAK)
 @given(odds, lists(changes, channels, pauses, splits))
 def test_nodes_agree_after_netsplits_and_channels_that_ended(odds, acts):
     run(odds, acts)
 
 
-@settings(max_examples=80)
+@settings(max_examples=80 * SOAK)
 @given(odds, lists(changes, channels, pauses, splits, deaths))
 def test_no_ghost_is_left_of_nodes_that_died_or_began_anew(odds, acts):
     run(odds, acts)
