@@ -15,9 +15,9 @@ from pondsocket.changes import Left, Sent
 from pondsocket.channel_options import ChannelOptions
 from pondsocket.channel_users import ChannelUsers
 from pondsocket.contexts.leave import LeaveContext
-from pondsocket.errors import TooManyRequests
 from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
+from pondsocket.hooks import check_broadcast_rate
 from pondsocket.ids import uuid
 from pondsocket.local_channel import LocalChannel
 from pondsocket.membership import Leaving, Membership
@@ -55,8 +55,9 @@ class Channel:
 
     def __init__(self, opts: ChannelOptions) -> None:
         self.name: str = opts.name
-        self.options: Options = opts.options
         self.telemetry: Telemetry = opts.telemetry or _telemetry_of(opts.options)
+        opts = opts.linked(self.telemetry)
+        self.options: Options = opts.options
         self._opts = opts
         self._local = LocalChannel(
             opts.name, opts.options, self.telemetry, partial(opts.intercept, self)
@@ -142,7 +143,8 @@ class Channel:
     ) -> bool:
         """Remove a user and run the leave handlers; False if it is not a member.
 
-        For a user of another node that node does so, and this returns without waiting.
+        For a user of another node that node does so, and this returns without waiting;
+        leave handlers are told ``EXPLICIT_LEAVE`` there, whatever the reason.
 
         Raises:
             ValueError: If ``reason`` is no ``LeaveReason``.
@@ -287,10 +289,7 @@ class Channel:
         message.recipient_descriptor = descriptor
         message.from_user_id = sender
         frame = Frame(message)  # encodes: what is wrong is raised here
-        hooks = self.options.hooks
-        limiter = hooks.channel_rate_limiter if hooks else None
-        if limiter is not None and not await limiter.allow(self.name):
-            raise TooManyRequests(self.name, "the channel broadcasts too often")
+        await check_broadcast_rate(self.options.hooks, self.name)
         if self.is_active:
             await self._users.apply(Sent(frame, recipients))
 

@@ -279,6 +279,7 @@ class Endpoint:
         Raises:
             NotFound: If no lobby's pattern matches the channel's name.
             BadRequest: As ``Lobby.broadcast``.
+            TooManyRequests: As ``Lobby.broadcast``.
         """
         found = self._find_lobby(channel)
         if found is None:

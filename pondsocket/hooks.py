@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVarTuple
 
 from pondsocket.callbacks import attempt_within
+from pondsocket.errors import TooManyRequests
 from pondsocket.metrics import MetricsCollector, Telemetry
 from pondsocket.ratelimit import RateLimiter
 from pondsocket.transport import Transport
@@ -23,6 +24,7 @@ __all__ = [
     "Hooks",
     "OnConnect",
     "OnDisconnect",
+    "check_broadcast_rate",
     "run_hook",
 ]
 
@@ -70,6 +72,17 @@ class Hooks:
     after_join: AfterJoin | None = None
     before_message: BeforeMessage | None = None
     after_message: AfterMessage | None = None
+
+
+async def check_broadcast_rate(hooks: Hooks | None, channel_name: str) -> None:
+    """Ask the limiter of channels, if there is one, before a broadcast.
+
+    Raises:
+        TooManyRequests: If it denies the broadcast.
+    """
+    limiter = hooks.channel_rate_limiter if hooks else None
+    if limiter is not None and not await limiter.allow(channel_name):
+        raise TooManyRequests(channel_name, "the channel broadcasts too often")
 
 
 async def run_hook(

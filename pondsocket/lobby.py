@@ -23,6 +23,7 @@ from pondsocket.contexts.outgoing import OutgoingContext
 from pondsocket.errors import BadRequest, MultiError, NotFound, Unavailable
 from pondsocket.event_names import check_event_name
 from pondsocket.frame import Frame
+from pondsocket.hooks import check_broadcast_rate
 from pondsocket.ids import uuid
 from pondsocket.metrics import Telemetry
 from pondsocket.middleware import Middleware, run_chain
@@ -200,6 +201,7 @@ class Lobby:
         Raises:
             BadRequest: As ``Channel.broadcast``, or if the name cannot be told to other
                 nodes.
+            TooManyRequests: As ``Channel.broadcast``.
         """
         found = self.find(channel)
         if found is not None:
@@ -209,6 +211,7 @@ class Lobby:
         check_event_name(event, channel)
         message = Event(ServerActions.BROADCAST, channel, uuid(), event, payload)
         sent = Sent(Frame(message), AllUsers())
+        await check_broadcast_rate(self.options.hooks, channel)
         await self._network.emit(self._endpoint_path, channel, sent)
 
     async def close(self) -> None:

@@ -50,6 +50,7 @@ COUNTERS: Final[Mapping[str, str]] = MappingProxyType(
         "bus_malformed": "what came from the PubSub and could not be read",
         "bus_misaddressed": "messages of other nodes that were for another channel",
         "bus_unknown": "messages of other nodes of a type that is not known here",
+        "bus_same_node": "messages of a node that has this one's id, which are ignored",
         "node_died": "other nodes that fell silent, whose users were dropped",
         "node_request_failed": "what another node asked of a user here and failed",
         "subscribe_failed": "subscriptions that the PubSub did not confirm in time",

@@ -4,17 +4,19 @@ No implementation is here: ``LocalPubSub`` serves one process, backends for serv
 in by entry point (``open_pubsub``).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from importlib.metadata import entry_points
 from inspect import signature
 from typing import Final, Protocol, cast, runtime_checkable
 
 __all__ = [
+    "HANDLED",
     "OnReconnect",
     "PubSub",
     "PubSubHandler",
     "PublishesBatches",
     "ReconnectAware",
+    "end_subscription",
     "find_backend",
     "format_heartbeat_topic",
     "format_message_topic",
@@ -122,6 +124,20 @@ class PublishesBatches(Protocol):
             PubSubClosedError: After ``close``; nothing else.
         """
         ...
+
+
+class _Handled:
+    """To be awaited at once, and as often as one likes."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+HANDLED: Final[Awaitable[None]] = _Handled()
+"""What the plain handlers of nodes return when there is nothing to wait for. Backends
+written for published nodes, whose handlers are coroutines, await whatever comes."""
 
 
 async def end_subscription(

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
+from pondsocket.channel_options import link_channels_with
 from pondsocket.contexts.connection import ConnectionContext
-from pondsocket.distributed.cluster import Cluster
+from pondsocket.distributed.cluster import Cluster, LoneCluster
 from pondsocket.distributed.node import Node
 from pondsocket.endpoint import ConnectionHandler, Endpoint
 from pondsocket.errors import NotFound
@@ -19,6 +20,15 @@ from pondsocket.transport import Transport
 from pondsocket.types import PondMessage, Route
 
 __all__ = ["EndpointMatch", "PondSocket", "Stats"]
+
+
+def _link_lone_channel(
+    pubsub: PubSub, options: Options, telemetry: Telemetry
+) -> LoneCluster:
+    return LoneCluster(Node(pubsub, options, telemetry))
+
+
+link_channels_with(_link_lone_channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +73,8 @@ class PondSocket:
             before the first channel lives.
 
     Raises:
-        ValueError: If no backend for the URL is installed; names what to install.
+        ValueError: If no backend knows the URL's scheme, or it does not like the URL.
+        ModuleNotFoundError: If the backend is not installed; says how to.
     """
 
     def __init__(
@@ -168,6 +179,7 @@ class PondSocket:
         Raises:
             NotFound: If there is no such endpoint, or no pattern for the channel.
             BadRequest: As ``Lobby.broadcast``.
+            TooManyRequests: As ``Lobby.broadcast``.
         """
         for endpoint in self._endpoints:
             if endpoint.path == endpoint_path:

@@ -15,7 +15,7 @@ from typing import Final
 
 from pondsocket.callbacks import attempt, is_contained
 from pondsocket.errors import Conflict, NotFound
-from pondsocket.pubsub import PubSubHandler, match_topic
+from pondsocket.pubsub import HANDLED, PubSubHandler, match_topic
 
 __all__ = ["Subscriptions"]
 
@@ -251,10 +251,12 @@ class _Subscription:
                 raise
             self._note(topic, error)
         else:
-            if result is None or not inspect.isawaitable(result):
+            if result is None or result is HANDLED:
                 self._counts.delivered += 1
-            else:
+            elif inspect.isawaitable(result):
                 promise = (topic, result)
+            else:
+                self._counts.delivered += 1
         finally:
             self._is_working = False
         if promise or self._buffer:  # the handler may have dispatched to itself

@@ -54,6 +54,7 @@ def chain(client: Client, name: str, ours: Callable[..., None]) -> Callable[[], 
     is_chained = True
 
     async def both(*args: object) -> None:
+        """Call the one, then the other."""
         if is_chained:
             ours(*args)
         if theirs is not None:

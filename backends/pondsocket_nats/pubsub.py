@@ -221,8 +221,9 @@ class NatsPubSub:
         for done, (topic, data) in enumerate(messages):
             try:
                 await self._hand_over(topic, data)
-            except BadRequest:
-                logger.exception("a message cannot be published")
+            except BadRequest as error:
+                # No traceback: a client can bring this about as often as it likes.
+                logger.warning("a message cannot be published: %s", error)
                 left_out += 1
             except (Unavailable, DeadlineExceeded):
                 # The link logs that the server is away, once.

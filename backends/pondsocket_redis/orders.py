@@ -40,11 +40,6 @@ class Orders:
         """Tell whether a name is subscribed and the server has confirmed it."""
         return name in self._on_server and name not in self._unconfirmed
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether everything is confirmed or refused."""
-        return not self._under_way
-
     def order(self, names: Iterable[Name], wanted: dict[Name, None]) -> list[bytes]:
         """Return the commands that bring ``names`` from what is to what is wanted."""
         groups: dict[tuple[bool, bytes], list[bytes]] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol, Self
+from typing import Any, Final, Protocol, Self, cast
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from redis.asyncio import Redis, RedisCluster
@@ -15,6 +15,11 @@ from pondsocket_redis.shared import Settings, Shared
 from pondsocket_redis.wire import Client, dial_client
 
 __all__ = ["RedisPubSub", "open_redis"]
+
+_EXPECTED: Final = (
+    "expected redis://host[:port][/number][?option=value], rediss:// or unix://; what "
+    "is special in a user or password must be percent-encoded"
+)
 
 
 class RedisPubSub:
@@ -99,11 +104,7 @@ class RedisPubSub:
                 password, is not repeated.
         """
         rest, cluster = _take_cluster(url)
-        client: Client
-        if cluster is None:
-            client = Redis.from_url(rest)
-        else:
-            client = RedisCluster.from_url(rest)
+        client = _open_client(rest, is_cluster=cluster is not None)
         return cls(
             client,
             owns_client=True,
@@ -273,12 +274,27 @@ def open_redis(url: str) -> RedisPubSub:
 
 def _take_cluster(url: str) -> tuple[str, str | None]:
     """Take ``cluster=...`` out of a URL's query; redis-py would refuse it."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError(_EXPECTED) from None  # its text may hold the password
     query = parse_qs(parts.query, keep_blank_values=True)
     values = query.pop("cluster", [])
     if not values:
         return url, None
     if values not in (["plain"], ["sharded"]):
-        raise ValueError(f"cluster must be 'plain' or 'sharded', got {values!r}")
+        raise ValueError("cluster must be 'plain' or 'sharded'")
     rest = parts._replace(query=urlencode(query, doseq=True))
     return rest.geturl(), values[0]
+
+
+def _open_client(url: str, *, is_cluster: bool) -> Client:
+    try:
+        if is_cluster:
+            return RedisCluster.from_url(url)
+        client = Redis.from_url(url)
+        # An option that does not exist would else be told at each attempt to connect.
+        cast("Any", client.connection_pool).make_connection()  # has no types here
+    except (TypeError, ValueError):
+        raise ValueError(_EXPECTED) from None  # its text may hold the password
+    return client

@@ -134,7 +134,7 @@ class Subscriber:
             )
         error = future.result()
         if error is not None:
-            raise _kept(str(error)) from error
+            raise _kept(str(error) or repr(error)) from error
 
     async def close(self) -> None:
         """End the connection and its task; idempotent."""

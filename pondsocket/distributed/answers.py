@@ -1,6 +1,7 @@
 """Answers: what nodes say of their users in one channel, put together. Asks nobody."""
 
 import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 from pondsocket.distributed.messages import (
@@ -10,6 +11,7 @@ from pondsocket.distributed.messages import (
     decode,
 )
 from pondsocket.distributed.translation import to_joined
+from pondsocket.pubsub import HANDLED
 from pondsocket.types import User
 
 __all__ = ["Answers"]
@@ -42,18 +44,21 @@ class Answers:
         self._channel = channel
         self._states: dict[str, _State] = {}
 
-    def take(self, topic: str, data: bytes) -> None:
+    def take(self, topic: str, data: bytes) -> Awaitable[None]:
         """Take in what was published to the channel's topic; never blocks."""
         try:
             message = decode(data)
         except MalformedMessage as fault:
             logger.debug("what came on %.200r is no message: %s", topic, fault)
-            return
-        if not isinstance(message, StateResponse) or (
+            return HANDLED
+        if isinstance(message, StateResponse) and (
             (message.endpoint_name, message.channel_name)
-            != (self._endpoint_name, self._channel)
+            == (self._endpoint_name, self._channel)
         ):
-            return
+            self._take(message)
+        return HANDLED
+
+    def _take(self, message: StateResponse) -> None:
         node, parts = message.source_node_id, message.parts or 1
         identity = (message.source_epoch or "", message.source_seq or 0, parts)
         state = self._states.get(node)

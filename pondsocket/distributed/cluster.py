@@ -7,12 +7,15 @@ It begins with the first link or broadcast and lasts until it is closed.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from pondsocket.changes import Sent
 from pondsocket.distributed.digests import DigestParts, to_parts
 from pondsocket.distributed.link import ChannelLink
 from pondsocket.distributed.messages import (
+    Message,
     NodeDigest,
     NodeHeartbeat,
 )
@@ -21,9 +24,9 @@ from pondsocket.distributed.topics import is_safe_channel_name
 from pondsocket.distributed.translation import to_messages
 from pondsocket.errors import BadRequest
 from pondsocket.ports import LinkedChannel
-from pondsocket.pubsub import ReconnectAware
+from pondsocket.pubsub import HANDLED, ReconnectAware
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "LoneCluster"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -58,22 +61,29 @@ class Cluster:
     # What endpoints do.
 
     def check_channel_name(self, name: str) -> None:
-        """Raise BadRequest for a name whose topic would be a wildcard."""
+        """Raise BadRequest for a name whose topic would be a wildcard or no text."""
         if not is_safe_channel_name(name):
             raise BadRequest(
-                name, "channelName must not end in '.*' when there are several nodes"
+                name,
+                "channelName must not end in '.*' nor hold a lone surrogate when there "
+                "are several nodes",
             )
 
     def peers(
         self, endpoint_path: str, channel_name: str, channel: LinkedChannel
     ) -> ChannelLink:
         """Return the link of a channel that comes into being here."""
-        link = ChannelLink(
-            self._node, endpoint_path, channel_name, channel, self._forget
-        )
+        link = self._new_link(endpoint_path, channel_name, channel)
         self._links[link.endpoint, link.name] = link
         self._start()
         return link
+
+    def _new_link(
+        self, endpoint_path: str, channel_name: str, channel: LinkedChannel
+    ) -> ChannelLink:
+        return ChannelLink(
+            self._node, endpoint_path, channel_name, channel, self._forget
+        )
 
     def _forget(self, link: ChannelLink) -> None:
         if self._links.get((link.endpoint, link.name)) is link:
@@ -120,19 +130,27 @@ class Cluster:
         next_digest = next_heartbeat + node.spread(options.anti_entropy_interval)
         while True:
             now = loop.time()
+            acts: list[Callable[[], None]] = []
             if now >= next_heartbeat:
-                self._send_heartbeat()
+                acts.append(self._send_heartbeat)
                 next_heartbeat = now + options.heartbeat_interval
             if now >= next_digest:
-                self._send_digest()
+                acts.append(self._send_digest)
                 next_digest = now + options.anti_entropy_interval
-            self._bury(now)
+            self._act(*acts, partial(self._bury, now))
             wake_up = min(next_heartbeat, next_digest, node.others.next_death())
             await asyncio.sleep(max(0.0, wake_up - now))
             late = loop.time() - wake_up
             if late > STALL:
                 logger.warning("this node paused for %.1f seconds", late)
                 node.others.excuse(late)
+
+    def _act(self, *acts: Callable[[], None]) -> None:
+        for act in acts:
+            try:
+                act()
+            except Exception:  # the root of the task, which must go on
+                logger.exception("a part of the heartbeat failed")
 
     def _send_heartbeat(self) -> None:
         envelope = self._node.envelope(EVERYWHERE, EVERYWHERE)
@@ -168,13 +186,16 @@ class Cluster:
 
     # What other nodes say.
 
-    def receive(self, topic: str, data: bytes) -> None:
+    def receive(self, topic: str, data: bytes) -> Awaitable[None]:
         """Take in what was published to the heartbeat topic; never blocks."""
+        message = self._node.read(topic, data)
+        if message is not None:
+            self._take(message)
+        return HANDLED
+
+    def _take(self, message: Message) -> None:
         node = self._node
-        message = node.read(topic, data)
         match message:
-            case None:
-                return
             case NodeHeartbeat(node_id=other):
                 node.hear(other)
                 for link in tuple(self._links.values()):
@@ -205,3 +226,32 @@ class Cluster:
         half = self._node.options.anti_entropy_interval / 2
         for link in self._links.values():
             link.resync(self._node.spread(half))
+
+
+class LoneCluster(Cluster):
+    """The other nodes, as one channel knows them that is made by hand; ends with it."""
+
+    def _new_link(
+        self, endpoint_path: str, channel_name: str, channel: LinkedChannel
+    ) -> ChannelLink:
+        return _LastLink(
+            self._node, endpoint_path, channel_name, channel, self._forget, self.close
+        )
+
+
+class _LastLink(ChannelLink):
+    def __init__(
+        self,
+        node: Node,
+        endpoint_path: str,
+        channel_name: str,
+        channel: LinkedChannel,
+        on_close: Callable[[ChannelLink], None],
+        close_cluster: Callable[[], Awaitable[None]],
+    ) -> None:
+        super().__init__(node, endpoint_path, channel_name, channel, on_close)
+        self._close_cluster = close_cluster
+
+    async def close(self) -> None:
+        await super().close()
+        await self._close_cluster()

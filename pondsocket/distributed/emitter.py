@@ -253,7 +253,9 @@ class Emitter:
             raise PubSubClosedError
         if not channel or not is_safe_channel_name(channel):
             raise BadRequest(
-                channel, "channelName must not be empty nor end in '.*' between nodes"
+                channel,
+                "channelName must not be empty, end in '.*' nor hold a lone surrogate "
+                "between nodes",
             )
         return {
             "message_id": uuid(),

@@ -8,6 +8,7 @@ believed as they come.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from pondsocket.changes import Left
 from pondsocket.distributed.arrivals import Arrival
@@ -57,7 +58,7 @@ class Inbound:
         telemetry: Telemetry,
         need_state: Callable[[str], None],
     ) -> None:
-        self.since: float = float("inf")
+        self.since: float = inf
         self._channel = channel
         self._telemetry = telemetry
         self._need_state = need_state
@@ -91,6 +92,8 @@ class Inbound:
 
     def expect(self, node: str, epoch: str, number: int) -> None:
         """Take in how many messages a node has sent in this life of its link."""
+        if self.since == inf and node not in self._replicas:
+            return  # nobody listens yet: what it sends from now on may not come
         replica = self._follow(node, epoch, number)
         if replica is not None:
             self._count_lost(replica, number)
@@ -200,7 +203,10 @@ class Inbound:
         """Take in that a node had no user here at a time of its clock, in ms."""
         replica = self._replicas.get(node)
         if replica is not None and epoch_start(replica.epoch) < timestamp:
-            self.drop(node)
+            # Nobody would answer: its link is closed, and the next one numbers anew.
+            replica.end()
+            self._states.pop(node, None)
+            self._drop_users(node)
 
     def _drop_users(self, node: str) -> None:
         for user_id in self._channel.users_of(node):

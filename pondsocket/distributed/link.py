@@ -14,7 +14,7 @@ and asks for the others', for both sides may have missed something.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -53,6 +53,7 @@ from pondsocket.distributed.translation import (
 from pondsocket.frame import Frame
 from pondsocket.ids import uuid
 from pondsocket.ports import LinkedChannel
+from pondsocket.pubsub import HANDLED
 from pondsocket.types import RecipientSpec, User
 
 __all__ = ["ChannelLink"]
@@ -217,27 +218,27 @@ class ChannelLink:
 
     # What other nodes say.
 
-    def receive(self, topic: str, data: bytes) -> object:
+    def receive(self, topic: str, data: bytes) -> Awaitable[None]:
         """Take in what was published to the channel's topic.
 
         Called by the PubSub, on the event loop; never blocks.
 
         Returns:
-            None, or an awaitable to be awaited before the next message.
+            What to await before the next message; ``HANDLED`` need not be.
         """
         if self._is_closed:  # unsubscribing takes its time, or fails
-            return None
+            return HANDLED
         node = self._node
         message = node.read(topic, data)
         if message is None:
-            return None
+            return HANDLED
         if message.endpoint_name != self.endpoint or message.channel_name != self.name:
             node.telemetry.count("bus_misaddressed")
-            return None
+            return HANDLED
         if isinstance(message, _SIGNS_OF_LIFE) or message.source_epoch:
             node.hear(message.source_node_id)
         act = self._ACTIONS.get(type(message), ChannelLink._refuse)
-        return asyncio.sleep(0) if act(self, message) else None
+        return asyncio.sleep(0) if act(self, message) else HANDLED
 
     def _take(self, message: UserMessage | UserJoined | UserLeft) -> bool:
         return self._inbound.take(message)

@@ -67,7 +67,6 @@ __all__ = [
     "descriptor_of",
     "encode",
     "is_addressed_to",
-    "number_of",
     "recipients_of",
     "sender_of",
 ]
@@ -362,13 +361,6 @@ def sender_of(recipients: RecipientSpec) -> str:
     if isinstance(recipients, AllExceptSender):
         return recipients.sender_id
     return SystemEntity.CHANNEL.value
-
-
-def number_of(message: Message) -> tuple[str, int] | None:
-    """Return epoch and number, None for a message that stands outside the counting."""
-    if message.source_epoch is _UNSET or message.source_seq is _UNSET:
-        return None
-    return message.source_epoch, message.source_seq
 
 
 def is_addressed_to(message: Message, node_id: str) -> bool:

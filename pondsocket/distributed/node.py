@@ -37,6 +37,9 @@ REMEMBERED: Final = 3600.0
 """Seconds for which dead nodes are. While the PubSub is away all others seem dead, and
 what was lost meanwhile is counted when they are heard again."""
 
+MAX_TASKS: Final = 10_000
+"""What other nodes asked for and is under way; a flood of it must not fill memory."""
+
 CLOSE_SECONDS: Final = 5.0
 """How long work that was cancelled is waited for."""
 
@@ -75,6 +78,7 @@ class Node:
         )
         self._clock = clock
         self._latest = 0  # milliseconds
+        self._has_namesake = False
         self._prefix = secrets.token_hex(6)
         self._own_mark = f'"messageId":"{self._prefix}-'.encode()
         self._numbers = itertools.count(1)
@@ -137,7 +141,8 @@ class Node:
     def read(self, topic: str, data: bytes) -> Message | None:
         """Return another node's message.
 
-        None for one of this node, and for what is no message, which is counted.
+        None for one of this node, and for what is no message, which is counted; so is
+        what another node says under this one's id.
         """
         if self._own_mark in data[:_HEAD_BYTES]:
             return None
@@ -150,7 +155,16 @@ class Node:
             self.telemetry.count("bus_malformed")
             logger.debug("what came on %.200r is no message: %s", topic, fault)
             return None
-        return None if message.source_node_id == self.id else message
+        if message.source_node_id == self.id:
+            self._count_same_node()
+            return None
+        return message
+
+    def _count_same_node(self) -> None:
+        if not self._has_namesake:
+            self._has_namesake = True
+            logger.warning("there is another node %.200r: its messages go by", self.id)
+        self.telemetry.count("bus_same_node")
 
     def send(self, topic: str, message: Message) -> None:
         """Publish a message in the background, after those sent before; never waits.
@@ -189,7 +203,14 @@ class Node:
         return random.uniform(0, seconds)  # noqa: S311 - no secret
 
     def run(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        """Let something go on in the background; what it raises is logged."""
+        """Let something go on in the background; what it raises is logged.
+
+        While very much goes on it is not begun, but counted.
+        """
+        if len(self._tasks) >= MAX_TASKS:
+            work.close()
+            self.telemetry.count("node_request_failed")
+            return
         task = asyncio.get_running_loop().create_task(
             self._contain(work), name=f"pond-node-{name}"
         )

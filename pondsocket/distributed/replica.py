@@ -64,6 +64,12 @@ class Replica:
         self._applied.clear()
         self._need(self._floor)
 
+    def end(self) -> None:
+        """Take in that this life is over and nobody is left: nothing is needed."""
+        self._floor = self._needed = self._arrivals.highest
+        self._applied.clear()
+        self.is_behind = False
+
     def _need(self, number: int) -> None:
         self._needed = number
         self.is_behind = True

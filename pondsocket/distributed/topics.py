@@ -3,6 +3,7 @@
 Nothing here subscribes or publishes; it names.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from pondsocket.pubsub import format_heartbeat_topic, format_topic
 __all__ = ["Topics", "is_safe_channel_name"]
 
 _WILDCARD_ENDING: Final = ".*"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ class Topics:
 
 
 def is_safe_channel_name(name: str) -> bool:
-    """Tell whether the topic of a channel of this name is that channel's alone.
+    """Tell whether other nodes can be told of a channel of this name, and of it alone.
 
     A name that ends in ``.*`` would subscribe to every channel whose name begins like
-    it.
+    it, and one with a lone surrogate cannot be written at all.
     """
-    return not name.endswith(_WILDCARD_ENDING)
+    return not name.endswith(_WILDCARD_ENDING) and not _SURROGATE.search(name)

@@ -26,7 +26,9 @@ from pondsocket.errors import (
 )
 from pondsocket.frame import Frame
 from pondsocket.hooks import Hooks
+from pondsocket.local_pubsub import LocalPubSub
 from pondsocket.options import Options
+from pondsocket.transports.memory import InMemoryTransport
 from pondsocket.types import (
     AllExceptSender,
     AllUsers,
@@ -1205,3 +1207,25 @@ async def test_without_a_collector_it_works_the_same(client, caplog):
 
     assert [name for _, name, _ in await ann.heard()] == ["ACKNOWLEDGE", "news"]
     assert caplog.text == ""
+
+
+async def test_a_channel_made_by_hand_can_be_linked_to_other_nodes():
+    async with asyncio.timeout(5):
+        pubsub = LocalPubSub()
+        one, other = (
+            Channel(ChannelOptions(name="/room", endpoint_path="/chat", pubsub=pubsub))
+            for _ in range(2)
+        )
+        ann, bob = InMemoryTransport("ann"), InMemoryTransport("bob")
+        await one.add_user(ann)
+        await other.add_user(bob)
+
+        await one.broadcast("said", {"text": "hi"})
+
+        assert one.node_id
+        assert one.node_id != other.node_id
+        assert (await bob.receive_sent()).payload == {"text": "hi"}
+        await one.close()
+        await other.close()
+        assert pubsub.stats()["subscriptions"] == 0
+        await pubsub.close()

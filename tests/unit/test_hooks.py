@@ -1,13 +1,14 @@
-"""Running an application's hooks."""
+"""Running an application's hooks, and asking its limiter of channels."""
 
 import asyncio
 import logging
 
 import pytest
 
-from pondsocket.errors import DeadlineExceeded
-from pondsocket.hooks import Hooks, run_hook
+from pondsocket.errors import DeadlineExceeded, TooManyRequests
+from pondsocket.hooks import Hooks, check_broadcast_rate, run_hook
 from pondsocket.metrics import NoopMetrics, Telemetry
+from pondsocket.ratelimit import TokenBucketRateLimiter
 
 
 class Errors(NoopMetrics):
@@ -139,3 +140,17 @@ async def test_cancelling_whoever_runs_a_hook_cancels_both(telemetry):
 async def test_the_end_of_the_process_is_not_held_up_by_a_hook(telemetry):
     with pytest.raises(SystemExit):
         await run_hook(failing(SystemExit()), telemetry=telemetry, timeout=1)
+
+
+@pytest.mark.parametrize("hooks", [None, Hooks()])
+async def test_without_a_limiter_every_broadcast_is_let_through(hooks):
+    await check_broadcast_rate(hooks, "/chat/1")
+
+
+async def test_the_limiter_of_channels_denies_what_is_too_much_of_one_channel():
+    hooks = Hooks(channel_rate_limiter=TokenBucketRateLimiter(rate=0.001, capacity=1))
+    for name in ("/chat/1", "/chat/2"):
+        await check_broadcast_rate(hooks, name)
+
+    with pytest.raises(TooManyRequests):
+        await check_broadcast_rate(hooks, "/chat/1")

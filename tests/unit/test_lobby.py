@@ -11,10 +11,12 @@ from pondsocket.errors import (
     DeadlineExceeded,
     MultiError,
     PondError,
+    TooManyRequests,
     Unavailable,
 )
 from pondsocket.hooks import Hooks
 from pondsocket.options import Options
+from pondsocket.ratelimit import TokenBucketRateLimiter
 from pondsocket.types import AllUsers, LeaveReason
 from tests.unit.doubles import NotingNetwork
 
@@ -395,6 +397,23 @@ async def test_a_broadcast_goes_to_other_nodes_if_the_channel_does_not_live_here
     assert (event.action, event.event, event.channel_name, event.payload) == (
         "BROADCAST", "news", "/chat/1", {"n": 1}
     )  # fmt: skip
+
+
+async def test_a_broadcast_to_other_nodes_is_limited_like_any_other(network):
+    limiter = TokenBucketRateLimiter(rate=0.001, capacity=1)
+    endpoint = Endpoint(
+        path="/socket",
+        connection_handler=lambda context: context.accept(),
+        options=Options(hooks=Hooks(channel_rate_limiter=limiter)),
+        network=network,
+    )
+    lobby = endpoint.create_channel("/chat/:room", accept)
+    await lobby.broadcast("/chat/1", "news", {})
+
+    with pytest.raises(TooManyRequests):
+        await lobby.broadcast("/chat/1", "news", {})
+
+    assert len(network.emitted) == 1
 
 
 async def test_a_broadcast_of_a_living_channel_is_announced_by_the_channel(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from traceback import format_exception
 
 import pytest
 from redis import Redis as BlockingRedis
@@ -331,6 +332,27 @@ async def test_a_password_is_never_logged(caplog):
         assert "lost the" in caplog.text
         assert "wrong-password" not in caplog.text
         await pubsub.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:cret/1@host",
+        "redis://:cret?@host",
+        "redis://ann:cret#@host",
+        "redis://ann:cret\u2100@host",
+        "redis://:cret/1@host?cluster=plain",
+        "redis://ann:cret@host?socket_timeout=cret",
+        "redis://ann:cret@host?cluster=cret",
+        "redis://ann:cret@host?no_such_option=cret",
+    ],
+)
+def test_a_url_that_makes_no_sense_is_refused_without_its_password(url):
+    with pytest.raises(ValueError, match=r"redis://host|cluster must be") as caught:
+        RedisPubSub.from_url(url)
+
+    # The lines of source are this test's, and hold no URL.
+    assert "cret" not in "".join(format_exception(caught.value))
 
 
 async def test_ten_thousand_topics_are_subscribed_together(pubsub, client):

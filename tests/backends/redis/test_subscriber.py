@@ -181,6 +181,18 @@ async def test_a_loss_tells_who_waits_for_a_confirmation(subscriber, exchange):
         await waiting
 
 
+async def test_a_loss_that_has_no_text_is_told_by_its_name(subscriber, exchange):
+    wire = await begun(subscriber, exchange, A)
+    subscriber.want(B)
+    waiting = asyncio.ensure_future(subscriber.confirmed(B))
+    await wire.has_sent(1)
+
+    wire.answer(TimeoutError())
+
+    with pytest.raises(Unavailable, match=r"the server is back: TimeoutError\(\)"):
+        await waiting
+
+
 async def test_a_topic_whose_slot_left_is_reported_and_not_waited_for(
     subscriber, exchange, moved
 ):

@@ -187,6 +187,18 @@ async def test_a_closed_link_does_not_take_its_successor_along(stage, link):
     await second.close()
 
 
+async def test_heartbeats_go_on_after_a_digest_that_failed(stage, link, caplog):
+    link.name = "\ud800"
+
+    await stage.live(60)
+
+    assert stage.of(NodeHeartbeat)
+    assert {record.message for record in caplog.records} == {
+        "a part of the heartbeat failed"
+    }
+    link.name = CHANNEL
+
+
 async def test_heartbeats_begin_without_a_subscription(stage):
     await stage.pubsub.subscribe(EVERYWHERE, stage.cluster.receive)
 

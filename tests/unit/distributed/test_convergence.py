@@ -118,6 +118,7 @@ class Pond:
         self.odds = odds
         self.seeds = itertools.count(1)
         self.has_crashed = False
+        self.restarted = set()
         self.peers = {name: self._peer(name) for name in NODES}
 
     def _peer(self, name):
@@ -135,10 +136,12 @@ class Pond:
             if peer is not None:
                 await peer.crash()
             self.peers[name] = self._peer(name)
+            self.restarted.add(name)
         elif peer is None:
             return
         elif act == "crash":
             self.has_crashed = True
+            self.restarted.discard(name)
             del self.peers[name]
             await peer.crash()
         elif act == "split":
@@ -157,7 +160,9 @@ class Pond:
             peer.pubsub.island = ""
         for peer in self.peers.values():
             await peer.pubsub.settle()
-        if self.has_crashed:
+        # Who began anew without a channel is silent: its former life has to time out.
+        is_silent = any(self.peers[name].link is None for name in self.restarted)
+        if self.has_crashed or is_silent:
             await asyncio.sleep(TIMEOUT)
 
     def views(self):

@@ -41,6 +41,19 @@ class Silent:
     async def close(self): ...
 
 
+class ForPublishedNodes(LocalPubSub):
+    """As its authors wrote it: handlers are coroutines, unsubscribing takes none."""
+
+    async def subscribe(self, pattern, handler):
+        async def call(topic, data):
+            await handler(topic, data)
+
+        await super().subscribe(pattern, call)
+
+    async def unsubscribe(self, pattern):
+        await super().unsubscribe(pattern)
+
+
 async def join(context):
     await context.accept({"role": "guest"})
     if context.transport.get_id() != "quiet":
@@ -353,3 +366,24 @@ async def test_a_closed_emitter_refuses_to_work(emitter):
 async def test_a_timeout_that_allows_nothing_is_refused(bus):
     with pytest.raises(ValueError, match="timeout must be above 0 seconds, got 0"):
         Emitter(bus, timeout=0)
+
+
+# PubSubs of others.
+
+
+async def test_a_backend_made_for_published_nodes_will_do(connect, caplog):
+    pubsubs = [ForPublishedNodes(name="published") for _ in range(3)]
+    async with node(pubsubs[0]) as first, node(pubsubs[1]) as second:
+        ann, bob = await connect(first, "ann"), await connect(second, "bob")
+        for each in (ann, bob):
+            await each.join()
+        async with Emitter(pubsubs[2]) as emitter:
+            users = await emitter.users(*CHANNEL, wait=BUSY)
+            await emitter.broadcast(*CHANNEL, "said", {})
+        heard = [broadcasts(await each.heard())[-1] for each in (ann, bob)]
+
+    assert users.keys() == {"ann", "bob"}
+    assert heard == [("said", {})] * 2
+    assert caplog.records == []
+    for pubsub in pubsubs:
+        await pubsub.close()

@@ -17,6 +17,7 @@ from pondsocket.metrics import Telemetry
 from tests.unit.distributed.rooms import Home, Room, envelope
 
 NOBODY = ({}, {})
+LATER = 2000  # than the life of a Home begins
 
 
 class Ear:
@@ -119,6 +120,17 @@ def test_a_digest_shows_what_is_missing(ear, home):
 
     assert ear.count("lost") == 1
     assert ear.asked == ["there"]
+
+
+def test_what_was_sent_after_a_digest_but_before_it_listened_is_not_lost(home):
+    ear = Ear(since=inf)
+    ear.inbound.expect("there", home.epoch, home.sent)
+    home.join("ann")
+
+    ear.hear(*home.state())
+
+    assert ear.count("lost") == 0
+    assert ear.shows() == home.shows()
 
 
 def test_a_digest_of_what_is_known_asks_for_nothing(ear, home):
@@ -359,6 +371,25 @@ def test_users_leave_a_channel_that_their_node_no_longer_names(ear, home):
     assert ear.shows() == NOBODY
 
 
+def test_a_node_is_not_asked_about_a_channel_that_it_no_longer_names(ear, home):
+    ear.hear(*home.join("ann"), *home.leave("ann"))
+
+    ear.inbound.drop_absent("there", 1001)
+
+    assert not ear.inbound.is_behind("there")
+
+
+def test_a_late_state_brings_nobody_back_to_a_channel_that_is_not_named(ear, home):
+    home.join("ann")
+    ear.hear(*home.broadcast())
+    late = home.state()
+
+    ear.inbound.drop_absent("there", 1001)
+    ear.hear(*late)
+
+    assert ear.shows() == NOBODY
+
+
 def test_a_digest_from_before_a_links_life_says_nothing_of_it(ear, home):
     ear.hear(*home.join("ann"))
 
@@ -436,7 +467,7 @@ def exchange(ear, home, parts):
 
 
 @settings(max_examples=300)
-@given(st.data(), st.sampled_from([0, inf]), ACTS, st.integers(1, 3))
+@given(st.data(), st.sampled_from([0, LATER]), ACTS, st.integers(1, 3))
 def test_whatever_was_lost_or_reordered_one_exchange_shows_the_truth(
     data, since, acts, parts
 ):

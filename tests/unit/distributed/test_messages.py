@@ -33,7 +33,6 @@ from pondsocket.distributed.messages import (
     descriptor_of,
     encode,
     is_addressed_to,
-    number_of,
     recipients_of,
     sender_of,
 )
@@ -322,17 +321,6 @@ def test_recipients_are_read_as_they_were_written(recipients):
     message = said(descriptor=descriptor_of(recipients))
 
     assert recipients_of(decode(encode(message))) == recipients
-
-
-def test_a_counted_message_has_a_number():
-    message = UserLeft(**ENVELOPE, user_id="ann", source_epoch="1-a", source_seq=0)
-
-    assert number_of(message) == ("1-a", 0)
-
-
-@pytest.mark.parametrize("half", [{}, {"source_epoch": "1-a"}, {"source_seq": 1}])
-def test_a_message_with_less_stands_outside_the_counting(half):
-    assert number_of(UserLeft(**ENVELOPE, user_id="ann", **half)) is None
 
 
 @pytest.mark.parametrize(("node", "expected"), [("node-2", True), ("node-3", False)])

@@ -125,16 +125,21 @@ def test_a_message_of_another_node_is_read(node):
     assert node.read("t", encode(beat)) == beat
 
 
-def test_its_own_message_is_none(node):
+def test_another_node_of_its_name_is_not_heard_but_told_of_once(node, caplog):
     beat = NodeHeartbeat(**envelope("here"), node_id="here")
 
-    assert node.read("t", encode(beat)) is None
+    heard = [node.read("t", encode(beat)) for _ in range(2)]
+
+    assert heard == [None, None]
+    assert count(node, "bus_same_node") == 2
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_its_own_message_is_none_whatever_else_is_in_it(node):
     message = NodeHeartbeat(**node.envelope("chat", "/a"), node_id="here")
 
     assert node.read("t", encode(message)[:100]) is None
+    assert count(node, "bus_same_node") == 0
 
 
 def test_a_message_that_quotes_one_of_its_ids_is_read(node):
@@ -204,6 +209,21 @@ async def test_what_work_raises_is_logged_and_counted(node, caplog):
 
     assert count(node, "node_request_failed") == 1
     assert "a request of another node failed: no" in caplog.text
+
+
+async def test_what_is_asked_for_while_very_much_goes_on_is_counted(node, monkeypatch):
+    monkeypatch.setattr("pondsocket.distributed.node.MAX_TASKS", 1)
+    begun = []
+
+    async def work(name):
+        begun.append(name)
+
+    node.run(work("first"), "work")
+    node.run(work("second"), "work")
+    await settle()
+
+    assert begun == ["first"]
+    assert count(node, "node_request_failed") == 1
 
 
 async def test_close_ends_what_goes_on(node):

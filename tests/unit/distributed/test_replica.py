@@ -131,6 +131,18 @@ def test_users_that_were_dropped_come_back_with_a_state_only():
     assert not replica.is_behind
 
 
+def test_of_a_life_that_is_over_nothing_is_needed():
+    replica = Replica("1-a")
+    take(replica, 1)
+    take(replica, 3)
+
+    replica.end()
+
+    assert not take(replica, 2)
+    assert not replica.settle(3)
+    assert not replica.is_behind
+
+
 def test_a_forged_number_leaves_true_facts_and_states_news():
     replica = Replica("1-a")
     take(replica, 1)

@@ -28,6 +28,11 @@ def test_a_name_that_would_be_a_wildcard_is_not_safe(name):
     assert not is_safe_channel_name(name)
 
 
+@pytest.mark.parametrize("name", ["\ud800", "/room/\udfff/a"])
+def test_a_name_that_cannot_be_written_is_not_safe(name):
+    assert not is_safe_channel_name(name)
+
+
 @pytest.mark.parametrize("name", ["", "*", "a*", ".*a", "a.", ">", "a b", "[a]", "é"])
 def test_any_other_name_is_safe(name):
     assert is_safe_channel_name(name)
