@@ -34,5 +34,6 @@ def _form(digits: str) -> str:
     )
 
 
-if hasattr(os, "register_at_fork"):  # a child must not give out its parent's ids
-    os.register_at_fork(after_in_child=_ready.clear)
+# A child must not give out its parent's ids. Windows has no fork: there this makes a
+# dictionary that nobody needs.
+getattr(os, "register_at_fork", dict)(after_in_child=_ready.clear)

@@ -211,7 +211,7 @@ class Cluster:
         for endpoint, channel, epoch, number in message.channels:
             link = self._links.get((endpoint, channel))
             if link is not None:
-                link.expect(source, epoch, number)
+                link.expect(source, epoch, number, message.digest)
         parts = self._digests.setdefault(source, DigestParts())
         named = parts.add(
             message.digest, message.part or 1, message.parts or 1, message.channels

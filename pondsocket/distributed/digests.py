@@ -40,6 +40,7 @@ class DigestParts:
     """
 
     number: int = 0
+    _earlier: int = 0
     _parts: dict[int, frozenset[tuple[str, str]]] = field(default_factory=dict)
 
     def add(
@@ -47,13 +48,20 @@ class DigestParts:
     ) -> frozenset[tuple[str, str]] | None:
         """Take in a part; of an older digest it is ignored.
 
+        But a second one in a row that rises is believed: the node began anew with its
+        clock set back.
+
         Returns:
             The (endpoint, channel) pairs of the whole digest once all of it is here;
             else None.
         """
-        if number < self.number or not 1 <= part <= parts <= MAX_PARTS:
+        if not 1 <= part <= parts <= MAX_PARTS:
             return None
-        if number > self.number:
+        if number < self.number and not 0 < self._earlier < number:
+            self._earlier = number
+            return None
+        self._earlier = 0
+        if number != self.number:
             self.number = number
             self._parts = {}
         self._parts[part] = frozenset((e, c) for e, c, _, _ in channels)

@@ -6,6 +6,7 @@ node's whole state, which it is asked for. Published nodes number nothing: they 
 believed as they come.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
@@ -24,6 +25,8 @@ from pondsocket.ports import LinkedChannel
 from pondsocket.types import LeaveReason, User
 
 __all__ = ["Inbound"]
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 MAX_PARTS = 4096
 
@@ -64,6 +67,8 @@ class Inbound:
         self._need_state = need_state
         self._replicas: dict[str, Replica] = {}
         self._states: dict[str, _State] = {}
+        # Nodes whose last digest named an earlier life: which, and the digest's number.
+        self._doubts: dict[str, tuple[str, int]] = {}
         # Dead nodes that number nothing and had users here.
         self._dropped: set[str] = set()
 
@@ -76,6 +81,7 @@ class Inbound:
         if replica is None:
             self._telemetry.count("stale")
             return False
+        self._doubts.pop(node, None)
         lost = replica.lost
         arrival = replica.note(number)
         if replica.lost != lost:
@@ -90,15 +96,39 @@ class Inbound:
         )
         return is_news and self._channel.apply_remote(to_change(message))
 
-    def expect(self, node: str, epoch: str, number: int) -> None:
-        """Take in how many messages a node has sent in this life of its link."""
+    def expect(self, node: str, epoch: str, number: int, digest: int = 0) -> None:
+        """Take in how many messages a node has sent in this life of its link.
+
+        Two digests in a row that name an earlier life than the one known, with nothing
+        heard of that in between, are believed: the node began anew with its clock set
+        back, or somebody made the later life up.
+
+        Args:
+            node: Which node.
+            epoch: Which life.
+            number: The last number used.
+            digest: The number of the digest that says so.
+        """
         if self.since == inf and node not in self._replicas:
             return  # nobody listens yet: what it sends from now on may not come
         replica = self._follow(node, epoch, number)
+        if replica is None and self._is_refuted(node, epoch, digest):
+            logger.warning("node %.200r began anew, with its clock set back", node)
+            self._drop_users(node)
+            del self._replicas[node]
+            replica = self._follow(node, epoch, number)
         if replica is not None:
+            self._doubts.pop(node, None)
             self._count_lost(replica, number)
             if replica.is_behind:
                 self._need_state(node)
+
+    def _is_refuted(self, node: str, epoch: str, digest: int) -> bool:
+        """Tell whether the life that is known is none; so says a second digest."""
+        self._telemetry.count("stale")
+        doubt = self._doubts.get(node)
+        self._doubts[node] = (epoch, digest)
+        return doubt is not None and doubt[0] == epoch and digest > doubt[1]
 
     def _follow(self, node: str, epoch: str, baseline: int) -> Replica | None:
         """Return what is known of a life of a node's link, None if it is over."""
@@ -196,6 +226,7 @@ class Inbound:
         """Take in that a node is dead for good: nothing is kept of it."""
         self._replicas.pop(node, None)
         self._states.pop(node, None)
+        self._doubts.pop(node, None)
         self._dropped.discard(node)
         self._drop_users(node)
 

@@ -294,9 +294,9 @@ class ChannelLink:
 
     # States.
 
-    def expect(self, node: str, epoch: str, number: int) -> None:
+    def expect(self, node: str, epoch: str, number: int, digest: int = 0) -> None:
         """Take in how far another node's link has counted, as its digest says."""
-        self._inbound.expect(node, epoch, number)
+        self._inbound.expect(node, epoch, number, digest)
 
     def drop_absent(self, node: str, timestamp: int) -> None:
         """Take in that a node's complete digest does not name the channel."""
@@ -369,17 +369,18 @@ class ChannelLink:
         parts = divide_state(
             [to_state_user(user) for user in self._channel.local_users()]
         )
-        for number, users in enumerate(parts, 1):
-            self._send(
-                StateResponse(
-                    **self._envelope(),
-                    users=users,
-                    source_epoch=self.epoch,
-                    source_seq=self.sent,
-                    part=number,
-                    parts=len(parts),
-                )
+        states = [
+            StateResponse(
+                **self._envelope(),
+                users=users,
+                source_epoch=self.epoch,
+                source_seq=self.sent,
+                part=number,
+                parts=len(parts),
             )
+            for number, users in enumerate(parts, 1)
+        ]
+        self._node.send_all(self._topic, states)
 
     # True if one should yield to the event loop before the next message.
     _ACTIONS: ClassVar[dict[type, Callable[["ChannelLink", Any], bool | None]]] = {

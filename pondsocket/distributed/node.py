@@ -6,7 +6,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from pondsocket.callbacks import attempt, attempt_within
@@ -37,6 +37,7 @@ REMEMBERED: Final = 3600.0
 """Seconds for which dead nodes are. While the PubSub is away all others seem dead, and
 what was lost meanwhile is counted when they are heard again."""
 
+ROOM_ATTEMPTS: Final = 100  # each waits a fifth of a second at most
 MAX_TASKS: Final = 10_000
 """What other nodes asked for and is under way; a flood of it must not fill memory."""
 
@@ -178,6 +179,21 @@ class Node:
             logger.warning("a message stays on this node: %s", error)
         else:
             self.publish(topic, data)
+
+    def send_all(self, topic: str, messages: Sequence[Message]) -> None:
+        """Publish messages as there is room for them; never waits."""
+        if len(messages) == 1:
+            self.send(topic, messages[0])
+        else:
+            self.run(self._send_all(topic, messages), "send")
+
+    async def _send_all(self, topic: str, messages: Sequence[Message]) -> None:
+        for message in messages:
+            for _ in range(ROOM_ATTEMPTS):
+                if not self.publisher.is_crowded:
+                    break
+                await self.publisher.room()
+            self.send(topic, message)
 
     def publish(self, topic: str, data: bytes) -> None:
         """Publish what was encoded in the background; never waits.

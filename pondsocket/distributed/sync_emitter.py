@@ -263,5 +263,5 @@ def _forget_parents() -> None:
 
 # At the end of a process daemon threads just stop, with connections open.
 atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parents)
+# Windows has no fork: there this makes a dictionary that nobody needs.
+getattr(os, "register_at_fork", dict)(after_in_child=_forget_parents)

@@ -5,6 +5,9 @@ import dataclasses
 import pytest
 
 from pondsocket.channel_options import ChannelOptions
+from pondsocket.distributed.cluster import LoneCluster
+from pondsocket.local_pubsub import LocalPubSub
+from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
 from pondsocket.ports import NoPeers
 
@@ -39,3 +42,16 @@ def test_by_default_no_transport_is_registered_anywhere(options):
 def test_they_do_not_change_once_made(options):
     with pytest.raises(dataclasses.FrozenInstanceError):
         options.name = "/chat/2"
+
+
+@pytest.mark.parametrize("node_id", ["", "here"])
+async def test_a_pubsub_brings_a_network_and_a_nodes_id(node_id):
+    options = ChannelOptions(
+        name="/chat/1", options=Options(node_id=node_id), pubsub=LocalPubSub()
+    )
+
+    linked = options.linked(Telemetry(None))
+
+    assert isinstance(linked.network, LoneCluster)
+    assert linked.options.node_id
+    assert node_id in ("", linked.options.node_id)

@@ -75,3 +75,21 @@ def test_a_part_that_cannot_be_is_ignored(part, parts):
 
     assert digest.add(5, part, parts, [ROW]) is None
     assert digest.number == 0
+
+
+def test_two_digests_in_a_row_that_rise_again_are_believed():
+    parts = DigestParts()
+    parts.add(900, 1, 1, [])
+
+    assert parts.add(5, 1, 1, [("chat", "/room", "1-a", 1)]) is None
+    assert parts.add(4, 1, 1, []) is None
+    assert parts.add(6, 1, 1, [("chat", "/room", "1-a", 1)]) == {("chat", "/room")}
+
+
+def test_an_older_digest_between_newer_ones_changes_nothing():
+    parts = DigestParts()
+    parts.add(900, 1, 1, [])
+    parts.add(5, 1, 1, [])
+    parts.add(901, 1, 1, [])
+
+    assert parts.add(6, 1, 1, []) is None

@@ -165,7 +165,36 @@ def test_an_earlier_life_has_nothing_to_say(ear, home):
     ear.inbound.expect("there", home.epoch, 9)
 
     assert set(ear.shows()[0]) == {"bob"}
-    assert ear.count("stale") == 2
+    assert ear.count("stale") == 3
+
+
+def test_an_earlier_life_is_believed_after_two_digests(ear, home):
+    ear.hear(*Home("2000-a").join("bob"))
+    home.join("ann")
+
+    ear.inbound.expect("there", home.epoch, home.sent, 7)
+    ear.inbound.expect("there", home.epoch, home.sent, 8)
+    ear.hear(*home.state())
+
+    assert set(ear.shows()[0]) == {"ann"}
+
+
+@pytest.mark.parametrize("between", ["a word", "a repeated digest", "its own digest"])
+def test_an_earlier_life_is_not_believed_for_less(ear, home, between):
+    later = Home("2000-a")
+    ear.hear(*later.join("bob"))
+    ear.inbound.expect("there", home.epoch, 1, 7)
+
+    match between:
+        case "a word":
+            ear.hear(*later.track("bob"))
+        case "its own digest":
+            ear.inbound.expect("there", later.epoch, later.sent, 6)
+    ear.inbound.expect(
+        "there", home.epoch, 1, 7 if between == "a repeated digest" else 8
+    )
+
+    assert set(ear.shows()[0]) | set(ear.shows()[1]) == {"bob"}
 
 
 def test_of_two_lives_of_one_millisecond_the_later_name_wins(ear):

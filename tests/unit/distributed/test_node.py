@@ -5,6 +5,8 @@ import logging
 
 import pytest
 
+from pondsocket.distributed import node as node_module
+from pondsocket.distributed import publisher
 from pondsocket.distributed.messages import (
     MAX_SIZE,
     NodeHeartbeat,
@@ -182,6 +184,38 @@ async def test_a_subscription_that_fails_is_logged_and_counted(node, bus, caplog
 
     assert count(node, "subscribe_failed") == 1
     assert "'t' does not hear other nodes yet: away" in caplog.text
+
+
+async def test_what_is_sent_at_once_waits_for_room(node, bus, monkeypatch):
+    monkeypatch.setattr(publisher, "MAX_MESSAGES", 4)
+    said = []
+    await bus.subscribe("topic", lambda _, data: said.append(decode(data).node_id))
+    beats = [NodeHeartbeat(**envelope("here"), node_id=str(n)) for n in range(9)]
+
+    node.send_all("topic", beats)
+    async with asyncio.timeout(5):
+        while len(said) < len(beats):
+            await asyncio.sleep(0)
+
+    assert said == [str(n) for n in range(9)]
+    assert count(node, "publish_failed") == 0
+
+
+async def test_what_is_sent_at_once_goes_out_though_there_is_never_room(
+    node, bus, monkeypatch
+):
+    monkeypatch.setattr(publisher.Publisher, "is_crowded", True)
+    monkeypatch.setattr(node_module, "ROOM_ATTEMPTS", 2)
+    said = []
+    await bus.subscribe("topic", lambda _, data: said.append(decode(data).node_id))
+    beats = [NodeHeartbeat(**envelope("here"), node_id=str(n)) for n in range(3)]
+
+    node.send_all("topic", beats)
+    async with asyncio.timeout(5):
+        while len(said) < len(beats):
+            await asyncio.sleep(0)
+
+    assert said == ["0", "1", "2"]
 
 
 async def test_a_message_that_nobody_would_read_is_counted(node, caplog):

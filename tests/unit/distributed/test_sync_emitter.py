@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pondsocket import LocalPubSub
-from pondsocket.distributed import SyncEmitter, emitter
+from pondsocket.distributed import SyncEmitter, emitter, sync_emitter
 from pondsocket.distributed.messages import decode
 from pondsocket.distributed.sync_emitter import _ALL
 from pondsocket.errors import (
@@ -222,12 +222,12 @@ def test_closing_ends_the_calls_of_other_threads(opened, sync):
 
 def test_a_worker_that_does_not_end_is_logged_and_left_behind(opened, caplog):
     released = threading.Event()
-    sync = SyncEmitter("bus://", timeout=0.1)
+    sync = SyncEmitter("bus://", timeout=1.0)
     sync.broadcast(*CHANNEL, "news", {})
     sync._worker._loop.call_soon_threadsafe(released.wait, PATIENCE)
     sync.close()
 
-    assert "did not end in 0.1 s" in caplog.text
+    assert "did not end in 1.0 s" in caplog.text
     (worker,) = workers()
     released.set()
     worker.join(PATIENCE)
@@ -249,10 +249,35 @@ def test_a_worker_that_ends_badly_is_logged(opened, caplog):
 
 # Processes.
 
+
+def test_what_was_there_before_a_fork_is_left_to_the_parent(opened, sync):
+    unused = SyncEmitter("bus://")
+    sync.broadcast(*CHANNEL, "news", {})
+    before = sync._worker
+
+    sync_emitter._forget_parents()
+    sync.broadcast(*CHANNEL, "news", {})
+
+    assert sync._worker is not before
+    assert len(opened) == 2
+    assert sync_emitter._INHERITED[-1] is before
+    sync_emitter._INHERITED.remove(before)
+    before.stop(PATIENCE)
+    unused.close()
+
+
+def test_the_end_of_the_process_closes_all(opened, sync):
+    sync.broadcast(*CHANNEL, "news", {})
+
+    sync_emitter._close_all()
+
+    assert workers() == []
+
+
 PROGRAM = """
 import os, sys, threading
 from pondsocket import LocalPubSub
-from pondsocket.distributed import SyncEmitter, emitter
+from pondsocket.distributed import SyncEmitter, emitter, sync_emitter
 
 class Bus(LocalPubSub):
     def __init__(self, url):
