@@ -188,10 +188,9 @@ class _Board:
 
     async def _publish(self) -> None:
         self._numbers.tick(time.monotonic())
-        channel = await self._lobby.get_channel(NUMBERS)
-        if channel is not None:
-            # By name: who watches on another node sees the numbers of that one.
-            watchers = self._publisher.watchers
+        # By name: who watches on another node sees the numbers of that one.
+        watchers = self._publisher.watchers
+        for channel in await self._lobby.list_channels():  # one, or none any more
             await channel.broadcast_to("stats", self._to_payload(), *watchers)
 
     def _to_payload(self) -> dict[str, Any]:

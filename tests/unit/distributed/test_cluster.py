@@ -18,6 +18,7 @@ from pondsocket.distributed.messages import (
     encode,
 )
 from pondsocket.distributed.node import Node
+from pondsocket.distributed.publisher import Publisher
 from pondsocket.errors import BadRequest
 from pondsocket.local_pubsub import LocalPubSub
 from pondsocket.metrics import Telemetry
@@ -357,6 +358,20 @@ async def test_a_broadcast_without_a_link_carries_no_number(stage):
     (message,) = stage.of(UserMessage)
     assert not message.source_epoch
     assert message.endpoint_name == "chat"
+
+
+async def test_a_broadcast_waits_while_too_much_is_under_way(stage, monkeypatch):
+    waited = []
+
+    async def room(publisher):
+        waited.append(publisher)
+
+    monkeypatch.setattr(Publisher, "is_crowded", True)
+    monkeypatch.setattr(Publisher, "room", room)
+
+    await stage.cluster.emit("/chat", CHANNEL, sent())
+
+    assert len(waited) == 1
 
 
 # The end.
