@@ -49,8 +49,8 @@ class Intake:
     """
 
     def __init__(self, subscriptions: Subscriptions, limit: int) -> None:
-        self.received = 0
-        self.dropped = 0
+        self.received: int = 0
+        self.dropped: int = 0
         self._subscriptions = subscriptions
         self._limit = limit
         self._backlog: deque[tuple[str, bytes]] = deque()

@@ -18,8 +18,8 @@ class Ledger:
     __slots__ = ("_confirmed", "lost", "published")
 
     def __init__(self) -> None:
-        self.published = 0
-        self.lost = 0
+        self.published: int = 0
+        self.lost: int = 0
         self._confirmed = 0
 
     @property

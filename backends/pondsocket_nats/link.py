@@ -78,8 +78,8 @@ class Link:
         restore: Callable[[Client], Awaitable[None]],
         came_back: Callable[[], None],
     ) -> None:
-        self.reconnects = 0
-        self.lag = 0.0
+        self.reconnects: int = 0
+        self.lag: float = 0.0
         self._dial = source if isinstance(source, Dial) else None
         self._client = source if isinstance(source, Client) else None
         self._owns_client = owns_client

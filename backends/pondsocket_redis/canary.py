@@ -49,8 +49,8 @@ class Canary:
         self._task: asyncio.Task[None] | None = None
         self._stem = f"pondsocket:canary:{uuid4().hex}"
         self._topic = self._stem
-        self.topic = self._topic.encode()
-        self.lag = 0.0
+        self.topic: bytes = self._topic.encode()
+        self.lag: float = 0.0
 
     def start(self, fits: Callable[[str], bool] = lambda _: True) -> None:
         """Begin, unless that was done; needs a running loop.

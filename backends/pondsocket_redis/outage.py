@@ -26,7 +26,7 @@ class Outage:
         self._since = 0.0
         self._callbacks: list[Callable[[], object]] = []
         self._is_over = False
-        self.reconnects = 0
+        self.reconnects: int = 0
 
     @property
     def is_connected(self) -> bool:

@@ -70,7 +70,7 @@ class Publisher:
         self._messages = 0
         self._bytes = 0
         self._is_closed = False
-        self.signs = 0
+        self.signs: int = 0
 
     @property
     def is_ready(self) -> bool:

@@ -83,7 +83,7 @@ class Subscriber:
         self._waiters: dict[Name, asyncio.Future[Exception | None]] = {}
         self._wire: Wire | None = None
         self._writer: asyncio.Task[None] | None = None
-        self.signs = 0
+        self.signs: int = 0
 
     @property
     def is_ready(self) -> bool:

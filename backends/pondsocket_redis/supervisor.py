@@ -53,8 +53,8 @@ class Supervisor:
         self._backoff = Backoff()
         self._wire: Wire | None = None
         self._task: asyncio.Task[None] | None = None
-        self.is_ready = False
-        self.is_away = False
+        self.is_ready: bool = False
+        self.is_away: bool = False
 
     def start(self) -> None:
         """Begin to connect, unless that was done; needs a running loop."""

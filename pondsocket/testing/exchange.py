@@ -28,10 +28,10 @@ class Listener:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, bytes]] = []
-        self.gate = asyncio.Event()
+        self.gate: asyncio.Event = asyncio.Event()
         self.gate.set()
-        self.was_called = asyncio.Event()
-        self.was_cancelled = False
+        self.was_called: asyncio.Event = asyncio.Event()
+        self.was_cancelled: bool = False
 
     async def __call__(self, topic: str, data: bytes) -> None:
         """Note a message once the gate is open."""
