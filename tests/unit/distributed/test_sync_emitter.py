@@ -311,8 +311,9 @@ say()
 def run(program):
     """Run a program in a process of its own; return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-W", "default::DeprecationWarning", "-c",
-         PROGRAM + program],
+        # Python 3.12 warns of every fork of a process that has threads.
+        [sys.executable, "-W", "error", "-W", "ignore:This process:DeprecationWarning",
+         "-c", PROGRAM + program],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
