@@ -43,7 +43,9 @@ class RedisPubSub:
             loop stands still when they end, as long again as that took, twice the
             timeout at most, for what has arrived meanwhile.
         subscribe_timeout: Seconds that :meth:`subscribe` waits for it.
-        connect_timeout: Seconds for one attempt to connect.
+        connect_timeout: Seconds for one attempt to connect. On a cluster where messages
+            go to all nodes an attempt may include learning of the whole cluster: there
+            it has ``subscribe_timeout`` if that is longer.
         ping_interval: Seconds between two messages to oneself that show whether the
             connections are alive.
         ping_timeout: Seconds that such a message may take before the connection is
@@ -72,6 +74,9 @@ class RedisPubSub:
         self._owns_client = owns_client
         self._is_sharded = sharded
         self._is_closed = False
+        if isinstance(client, RedisCluster) and not sharded:
+            # redis-py reads the table of all commands, too; cut short, it begins anew.
+            connect_timeout = max(connect_timeout, subscribe_timeout)
         settings = Settings(
             publish_timeout=publish_timeout,
             subscribe_timeout=subscribe_timeout,

@@ -130,6 +130,17 @@ async def test_a_cluster_whose_messages_go_to_all_nodes_takes_wildcards(cluster)
     await pubsub.close()
 
 
+async def test_learning_of_a_whole_cluster_may_take_longer_than_to_connect(cluster):
+    pubsub, ear = RedisPubSub.from_url(f"{cluster.url}?cluster=plain"), Ear()
+    subscribing = asyncio.ensure_future(pubsub.subscribe("a", ear))
+    await asyncio.sleep(0)
+
+    time.sleep(1.1)  # noqa: ASYNC251 - a machine that is busy
+
+    await subscribing
+    await pubsub.close()
+
+
 def test_a_client_that_is_no_cluster_is_refused():
     with pytest.raises(TypeError, match="sharded needs a RedisCluster, got Redis"):
         RedisPubSub(Redis(), sharded=True)
