@@ -133,7 +133,7 @@ async def test_a_cluster_whose_messages_go_to_all_nodes_takes_wildcards(cluster)
 async def test_learning_of_a_whole_cluster_may_take_longer_than_to_connect(cluster):
     pubsub, ear = RedisPubSub.from_url(f"{cluster.url}?cluster=plain"), Ear()
     subscribing = asyncio.ensure_future(pubsub.subscribe("a", ear))
-    await until(lambda: pubsub._client.get_nodes())  # half of it
+    await until(pubsub._client.get_nodes)  # half of it
 
     time.sleep(1.1)  # noqa: ASYNC251 - a machine that is busy
 
