@@ -96,4 +96,4 @@ $(EXTRA): $(MADE) pyproject.toml
 $(DEV): $(MADE) pyproject.toml
 	$(BIN)/pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/pip install --quiet --editable ".[all]" --group dev
-	@touch $@ $(foreach each,aiohttp asgi websockets,$(VENV)/.installed-$(each))
+	@touch $@ $(foreach each,aiohttp asgi bridge websockets,$(VENV)/.installed-$(each))

@@ -43,6 +43,7 @@ _ADAPTERS = "pondsocket.adapters"
 _EXTRAS = {  # adapter of this distribution -> the libraries of its extra
     "aiohttp": frozenset({"aiohttp"}),
     "asgi": frozenset({"uvicorn", "websockets"}),
+    "bridge": frozenset({"h11", "wsproto"}),
     "websockets": frozenset({"websockets"}),
 }
 

@@ -22,7 +22,14 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 COMMAND = re.compile(r"^    (?:python )?(\w.*)$", re.MULTILINE)
 
-WITHOUT_HTTP = {"tcp_hub_pubsub", "tcp_lines"}  # they have tests of their own
+WITH_OWN_TESTS = {
+    "tcp_hub_pubsub",
+    "tcp_lines",
+    "typed_endpoint",
+    "typed_endpoint_starlette",
+    "ws_bridge_echo",
+    "ws_bridge_starlette",
+}
 WITHOUT_STREAMS = {"websockets_raw", "any_server.py websockets"}
 
 # runs a program with its arguments; each lobby tells of those who leave
@@ -80,6 +87,8 @@ class Example:
         elif words[0] == "hypercorn":
             # no worker processes: they would not be watched
             words += ["--bind", f"127.0.0.1:{port}", "--workers", "0"]
+        elif words[0] == "daphne":
+            words[1:1] = ["--port", str(port)]
         return words
 
 
@@ -88,7 +97,7 @@ def commands(path):
     return COMMAND.findall(documentation)
 
 
-NAMES = sorted({path.stem for path in EXAMPLES.glob("*.py")} - WITHOUT_HTTP)
+NAMES = sorted({path.stem for path in EXAMPLES.glob("*.py")} - WITH_OWN_TESTS)
 ALL = [
     Example(name, command)
     for name in NAMES
@@ -160,8 +169,8 @@ def start(tmp_path):
     return start
 
 
-def open_socket(server, path):
-    return connect(server.url.replace("http", "ws") + path)
+def open_socket(server, path, **settings):
+    return connect(server.url.replace("http", "ws") + path, **settings)
 
 
 def client_message(action, channel, event, payload=None):
@@ -285,6 +294,7 @@ async def test_an_example_ends_well_and_tells_its_clients(example, start):
     ("name", "text"),
     [
         ("aiohttp_app", "0 connected"),
+        ("channels_app", "0 connected"),
         ("django_app", "0 connected"),
         ("litestar_app", "0 connected"),
         ("quart_app", "0 connected"),
@@ -297,3 +307,87 @@ async def test_the_frameworks_own_routes_are_still_there(name, text, start):
         answer = await client.get(f"{server.url}/status")
 
     assert answer.text == text
+
+
+@pytest.mark.parametrize("host", ["uvicorn", "daphne"])
+async def test_a_plain_application_works_in_a_channels_router(host, start):
+    async with (
+        start(Example("channels_app", f"{host} channels_app:application")) as server,
+        open_socket(server, "/shout", subprotocols=["loud"]) as websocket,
+    ):
+        await websocket.send("hi")
+
+        assert websocket.subprotocol == "loud"
+        assert await websocket.recv() == "HI"
+        await websocket.send(b"hi")
+        assert await code_of_close(websocket) == 4000
+
+
+@pytest.fixture
+def start_typed(start):
+    """Start an example of typed endpoints, as its first lines say."""
+
+    def start_typed(name):
+        (command,) = commands(EXAMPLES / f"{name}.py")
+        return start(Example(name, command))
+
+    return start_typed
+
+
+async def answer_to(websocket, message):
+    """Send one typed message and return what comes back."""
+    await websocket.send(json.dumps(message))
+    async with asyncio.timeout(5):
+        return json.loads(await websocket.recv())
+
+
+async def test_the_typed_shop_sells(start_typed):
+    async with (
+        start_typed("typed_endpoint") as server,
+        open_socket(server, "/shop") as websocket,
+    ):
+        menu = await answer_to(websocket, {"type": "menu"})
+        ordered = await answer_to(websocket, {"type": "order", "item": {"name": "tea"}})
+        odd = await answer_to(websocket, {"type": "order", "item": {"name": "ink"}})
+        wrong = await answer_to(websocket, {"type": "receipt", "tip": -1})
+        receipt = await answer_to(websocket, {"type": "receipt", "tip": 50})
+
+    assert menu == {"type": "menu", "prices": {"tea": 4, "coffee": 2}}
+    assert ordered == {"type": "price", "cents": 400}
+    assert odd["errors"][0]["status"] == 404
+    assert wrong["errors"][0]["type"] == "greater_than_equal"
+    items = [{"name": "tea", "grams": 100}]
+    assert receipt == {"type": "receipt", "items": items, "cents": 450}
+
+
+async def test_the_typed_counter_counts_until_it_is_enough(start_typed):
+    async with (
+        start_typed("typed_endpoint_starlette") as server,
+        open_socket(server, "/ada/counter") as websocket,
+    ):
+        hello = await answer_to(websocket, {"type": "hello"})
+        total = await answer_to(websocket, {"type": "add", "number": 2})
+        await websocket.send(json.dumps({"type": "add", "number": 99}))
+
+        assert await code_of_close(websocket) == 4000
+        log = await server.stop()
+    assert (hello["text"], total["total"]) == ("Hello you", 2)
+    assert "101 until 4000" in log
+
+
+async def test_the_terse_counter_tells_errors_in_its_own_way(start_typed):
+    async with (
+        start_typed("typed_endpoint_starlette") as server,
+        open_socket(server, "/ada/terse") as websocket,
+    ):
+        answer = await answer_to(websocket, {"type": "hello"})
+
+    assert answer == {"failed": "ValidationError"}
+
+
+async def test_the_typed_counter_refuses_strangers(start_typed):
+    async with start_typed("typed_endpoint_starlette") as server:
+        with pytest.raises(InvalidStatus) as refused:
+            await open_socket(server, "/bob/counter")
+
+    assert refused.value.response.status_code == 403

@@ -13,14 +13,17 @@ only its ASGI side is used::
         pass
 
 ``receive`` and ``send`` may be the host's own or those of a framework's WebSocket
-object (FastAPI, Starlette). A consumer of Django Channels has no such pair inside its
-callbacks; there, put a plain ASGI application like the one above into the router.
+object (FastAPI, Starlette, Litestar). A consumer of Django Channels has no such pair
+inside its callbacks: its ``receive`` is what Channels calls with each message. There,
+put a plain ASGI application like the one above into the router.
 """
 
 import logging
 from collections.abc import Iterable, Sequence
 
+from pondsocket.errors import truncate_reason
 from pondsocket.web import ClientLeft
+from pondsocket_asgi.disconnects import is_disconnect
 from pondsocket_asgi.scope import Receive, Scope, Send
 
 __all__ = ["ConnectionClosed", "WebSocketASGI"]
@@ -141,7 +144,12 @@ class WebSocketASGI:
         """
         if self._closed is not None:
             raise self._again(self._closed)
-        message = await self._receive()
+        try:
+            message = await self._receive()
+        except Exception as exc:
+            if not is_disconnect(exc):
+                raise
+            raise self._end(ConnectionClosed(_ABNORMAL, "client left")) from exc
         match message["type"]:
             case "websocket.receive":
                 text: str | None = message.get("text")
@@ -152,8 +160,8 @@ class WebSocketASGI:
                     return data
                 raise OSError("websocket.receive holds neither text nor bytes")
             case "websocket.disconnect":
-                code, reason = message.get("code", _NO_STATUS), message.get("reason")
-                raise self._end(ConnectionClosed(code, reason))
+                code: int = message.get("code") or _NO_STATUS
+                raise self._end(ConnectionClosed(code, message.get("reason")))
             case unknown:
                 raise OSError(f"message type {unknown!r} is not supported")
 
@@ -190,23 +198,35 @@ class WebSocketASGI:
     ) -> None:
         """Close the connection; idempotent, never raises.
 
+        A host that refuses the code (daphne: all but 1000 and 3000 to 4999) closes with
+        1000, and a warning says so: better than a client that is kept.
+
         Args:
             reason: The close code, 1000 if none.
-            message: At most 123 bytes of UTF-8 for the client.
+            message: For the client; cut to the 123 bytes that a close frame has room
+                for (RFC 6455, 5.5).
         """
         if self._closed is not None:
             return
-        closed = self._end(ConnectionClosed(reason or _NORMAL, message))
+        phrase = truncate_reason(message or "")
+        closed = self._end(ConnectionClosed(reason or _NORMAL, phrase))
+        fault = await self._try_close(closed.reason, phrase)
+        if fault is None or closed.reason == _NORMAL or _tells_that_client_left(fault):
+            return
+        if await self._try_close(_NORMAL, phrase) is None:
+            logger.warning(
+                "the host refused close code %d (%r), 1000 was sent", reason, fault
+            )
+
+    async def _try_close(self, code: int, reason: str) -> Exception | None:
         try:
             await self._send(
-                {
-                    "type": "websocket.close",
-                    "code": closed.reason,
-                    "reason": closed.message,
-                }
+                {"type": "websocket.close", "code": code, "reason": reason}
             )
-        except Exception:  # closing what is gone already
+        except Exception as exc:  # closing what is gone already, mostly
             logger.debug("the host did not take a close frame", exc_info=True)
+            return exc
+        return None
 
     def _end(self, closed: ConnectionClosed) -> ConnectionClosed:
         self.connected = False
@@ -220,6 +240,4 @@ class WebSocketASGI:
 
 
 def _tells_that_client_left(exc: Exception) -> bool:
-    # an OSError by ASGI (spec 2.4); Starlette and Litestar put their own in its place,
-    # known by name since no framework is imported here
-    return isinstance(exc, OSError) or type(exc).__name__ == "WebSocketDisconnect"
+    return isinstance(exc, OSError) or is_disconnect(exc)

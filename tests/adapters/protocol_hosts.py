@@ -22,6 +22,7 @@ from pondsocket_aiohttp import runner as aiohttp_runner
 from pondsocket_aiohttp import setup
 from pondsocket_asgi import PondASGIApp
 from pondsocket_asgi.runner import serve
+from pondsocket_asgi.ws_bridge import runner as bridge_runner
 from pondsocket_websockets import runner as websockets_runner
 from pondsocket_websockets import serve as serve_websockets
 from tests.adapters.protocol_places import Host, Log, Place, at_host, here
@@ -210,14 +211,17 @@ async def websockets_serve(pond: PondSocket) -> Host:
 AUTOBAHN_ORIGIN = "autobahn refuses an Origin that is no URL by itself, with 400"
 
 
-NO_STREAMS = {
-    ("websocket", vector_id): "it answers whatever is no handshake alike, with 400"
-    for vector_id in (
-        "sse-post-by-user-id",
-        "sse-delete-by-user-id",
-        "websocket-id-is-no-secret",
-    )
-}
+def _without_streams(status: int) -> dict[tuple[str, str], str]:
+    reason = f"it answers whatever is no handshake alike, with {status}"
+    return {
+        ("websocket", vector_id): reason
+        for vector_id in (
+            "sse-post-by-user-id",
+            "sse-delete-by-user-id",
+            "websocket-id-is-no-secret",
+        )
+    }
+
 
 ADAPTERS = [
     Adapter(
@@ -261,15 +265,23 @@ ADAPTERS = [
         here(websockets_serve),
         transports=frozenset({"websocket"}),
         settings=frozenset(),
-        exempt=NO_STREAMS,
+        exempt=_without_streams(400),
     ),
     Adapter(
         "websockets-serve",
         here(partial(pondsocket_serve, run=websockets_runner.serve)),
         transports=frozenset({"websocket"}),
         settings=frozenset(),
-        exempt=NO_STREAMS,
+        exempt=_without_streams(400),
         host="serve-websockets",
+    ),
+    Adapter(
+        "bridge-serve",
+        here(partial(pondsocket_serve, run=bridge_runner.serve)),
+        transports=frozenset({"websocket"}),
+        settings=frozenset(),
+        exempt=_without_streams(426),
+        host="serve-bridge",
     ),
     Adapter("asgi-uvicorn-uvloop", at_host("uvicorn-uvloop"), host="uvicorn-uvloop"),
     Adapter("asgi-hypercorn", at_host("hypercorn"), host="hypercorn"),

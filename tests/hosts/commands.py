@@ -102,6 +102,9 @@ HOSTS = {
             is_asgi=False,
             serves_streams=False,
         ),
+        Host(
+            "serve-bridge", _pondsocket("bridge"), is_asgi=False, serves_streams=False
+        ),
     ]
 }
 

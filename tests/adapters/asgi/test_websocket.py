@@ -13,6 +13,10 @@ class WebSocketDisconnect(Exception):
     """As Starlette and Litestar call what they raise in place of an OSError."""
 
 
+class WebSocketDisconnected(RuntimeError):
+    """As Starlette calls what it raises after its own close."""
+
+
 @pytest.fixture
 async def opened(make_host):
     """A host and an accepted connection of it."""
@@ -113,7 +117,7 @@ async def test_a_client_that_leaves_shows_with_code_and_reason(opened):
     assert not websocket.connected
 
 
-@pytest.mark.parametrize("members", [{}, {"reason": None}])
+@pytest.mark.parametrize("members", [{}, {"code": None}, {"reason": None}])
 async def test_a_client_that_leaves_without_a_code_has_1005(members, opened):
     host, websocket = opened
     host.tell("websocket.disconnect", **members)
@@ -122,6 +126,30 @@ async def test_a_client_that_leaves_without_a_code_has_1005(members, opened):
         await websocket.receive()
 
     assert (caught.value.reason, caught.value.message) == (1005, "")
+
+
+@pytest.mark.parametrize("fault", [WebSocketDisconnect(), WebSocketDisconnected()])
+async def test_a_framework_that_heard_of_the_end_first_closes_the_connection(
+    fault, opened
+):
+    host, websocket = opened
+    host.inbox.put_nowait(fault)
+
+    with pytest.raises(ConnectionClosed, match="1006") as caught:
+        await websocket.receive()
+
+    assert caught.value.__cause__ is fault
+    assert not websocket.connected
+
+
+async def test_another_fault_in_receiving_is_raised_as_it_is(opened):
+    host, websocket = opened
+    host.inbox.put_nowait(RuntimeError("out of order"))
+
+    with pytest.raises(RuntimeError, match="out of order"):
+        await websocket.receive()
+
+    assert websocket.connected
 
 
 async def test_after_the_client_left_nothing_more_works(opened):
@@ -151,7 +179,9 @@ async def test_sending_tells_text_from_bytes(opened):
     ]
 
 
-@pytest.mark.parametrize("fault", [OSError("gone"), WebSocketDisconnect()])
+@pytest.mark.parametrize(
+    "fault", [OSError("gone"), WebSocketDisconnect(), WebSocketDisconnected()]
+)
 async def test_a_host_that_says_the_client_left_closes_the_connection(fault, opened):
     host, websocket = opened
     host.fault = fault
@@ -186,6 +216,65 @@ async def test_closing_tells_the_host_once(arguments, code, reason, opened):
 
     assert host.sent == [{"type": "websocket.close", "code": code, "reason": reason}]
     assert not websocket.connected
+
+
+@pytest.mark.parametrize("fault", [OSError("gone"), WebSocketDisconnect()])
+async def test_a_client_that_left_cannot_be_accepted(fault, make_host):
+    host = make_host(CONNECT)
+    host.fault = fault
+
+    with pytest.raises(ConnectionClosed) as caught:
+        await WebSocketASGI.accept({}, host.receive, host.send)
+
+    assert caught.value.__cause__ is fault
+
+
+async def test_closing_instead_of_accepting_refuses_the_client(host):
+    websocket = WebSocketASGI({}, host.receive, host.send)
+
+    await websocket.close(4003)
+
+    assert host.sent == [{"type": "websocket.close", "code": 4003, "reason": ""}]
+
+
+async def test_a_phrase_too_long_for_a_close_frame_is_cut(opened):
+    host, websocket = opened
+
+    await websocket.close(4000, "é" * 100)
+
+    assert host.sent[0]["reason"] == "é" * 61
+
+
+async def test_a_code_that_the_host_refuses_becomes_1000(opened, caplog):
+    _, websocket = opened
+    codes = []
+
+    async def send(message):
+        codes.append(message["code"])
+        if message["code"] != 1000:
+            raise ValueError("invalid close code")
+
+    websocket._send = send
+
+    await websocket.close(1003, "text only")
+
+    assert codes == [1003, 1000]
+    assert "refused close code 1003" in caplog.text
+
+
+async def test_a_client_that_left_is_told_nothing_twice(opened):
+    _, websocket = opened
+    calls = []
+
+    async def send(message):
+        calls.append(message)
+        raise OSError("gone")
+
+    websocket._send = send
+
+    await websocket.close(4000)
+
+    assert len(calls) == 1
 
 
 async def test_closing_never_raises(opened):

@@ -1,0 +1,223 @@
+"""Callables: ``receive`` and ``send`` of one ASGI WebSocket application."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any, Final
+
+from pondsocket_asgi.scope import Message, Receive, Send
+from pondsocket_asgi.ws_bridge.protocol import WSClosedError, WSProtocol
+from pondsocket_asgi.ws_bridge.response import (
+    render_acceptance,
+    render_head,
+    render_response,
+)
+
+__all__ = ["ClientDisconnected", "Sender", "create_ws_receive", "create_ws_send"]
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_NORMAL: Final = 1000  # RFC 6455, 7.4.1
+_FORBIDDEN: Final = 403
+
+
+class ClientDisconnected(OSError):  # noqa: N818 - what other hosts call it
+    """The client is gone; raised by ``send`` (ASGI WebSocket specification 2.4)."""
+
+
+class _Stage(Enum):
+    """How far an application has come."""
+
+    UNDECIDED = auto()
+    ACCEPTED = auto()
+    DENYING = auto()  # the head of a denial response is out, its body is not
+    CLOSED = auto()
+
+
+def create_ws_receive(events: asyncio.Queue[dict[str, Any]]) -> Receive:
+    """Return the ``receive`` of an application: it waits for the queue's next event.
+
+    Args:
+        events: ASGI events, ``{"type": "websocket.connect"}`` first and a
+            ``websocket.disconnect`` last. With a bounded queue a slow application makes
+            whoever fills it wait.
+
+    Returns:
+        A coroutine function. Asked for more after the ``websocket.disconnect`` it
+        raises RuntimeError, since nothing would ever come.
+    """
+    has_ended = False
+
+    async def receive() -> Message:
+        """Wait for the next event."""
+        nonlocal has_ended
+        if has_ended:
+            raise RuntimeError("receive was called after websocket.disconnect")
+        event = await events.get()
+        has_ended = event["type"] == "websocket.disconnect"
+        return event
+
+    return receive
+
+
+def create_ws_send(
+    writer: asyncio.StreamWriter,
+    ws_protocol: WSProtocol,
+    ws_key: bytes,
+    *,
+    accept_event: asyncio.Event,
+    close_event: asyncio.Event,
+) -> Send:
+    """Return the ``send`` of an application; it writes to the client at once.
+
+    It takes ``websocket.accept`` (``subprotocol``, ``headers``), ``websocket.send``,
+    ``websocket.close`` (before the acceptance: a 403) and the denial response
+    (``websocket.http.response.start`` and ``.body``). It waits while more is unsent
+    than the high-water mark of ``writer`` allows, and never closes ``writer``: that is
+    for whoever reads, who knows when the client has answered.
+
+    Args:
+        writer: To the client.
+        ws_protocol: Makes the frames.
+        ws_key: Sec-WebSocket-Key of the request.
+        accept_event: Set once the acceptance is written.
+        close_event: Set once a close frame, or all of a refusal, is written.
+
+    Returns:
+        A coroutine function. It raises ClientDisconnected if the client is gone,
+        RuntimeError for a message out of order or without content, and ValueError for
+        what must not be sent: a header, a subprotocol, a status or a close code.
+    """
+    sender = Sender(
+        writer, ws_protocol, ws_key, accept_event=accept_event, close_event=close_event
+    )
+    return sender.send
+
+
+class Sender:
+    """What is behind ``create_ws_send``; its arguments are the same."""
+
+    __slots__ = (
+        "_accept_event", "_close_event", "_key", "_protocol", "_stage", "_writer",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        writer: asyncio.StreamWriter,
+        ws_protocol: WSProtocol,
+        ws_key: bytes,
+        *,
+        accept_event: asyncio.Event,
+        close_event: asyncio.Event,
+    ) -> None:
+        self._writer = writer
+        self._protocol = ws_protocol
+        self._key = ws_key
+        self._accept_event = accept_event
+        self._close_event = close_event
+        self._stage = _Stage.UNDECIDED
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the client got a status already, of whatever kind."""
+        return self._stage is not _Stage.UNDECIDED
+
+    async def send(self, message: Message) -> None:
+        """Take one message of the application; see ``create_ws_send``."""
+        writer = self._writer
+        if self._stage is _Stage.ACCEPTED and message["type"] == "websocket.send":
+            self._write(self._frame(message))
+        else:
+            self._take(message)
+        if writer.transport.get_write_buffer_size():
+            try:
+                await writer.drain()
+            except OSError as error:
+                raise ClientDisconnected("the client was lost") from error
+
+    def _write(self, data: bytes) -> None:
+        if self._writer.is_closing():
+            raise ClientDisconnected("the client is gone")
+        self._writer.write(data)
+
+    def _frame(self, message: Message) -> bytes:
+        data = message.get("bytes")
+        if data is None:
+            data = message.get("text")
+        if data is None:
+            raise RuntimeError("websocket.send needs text or bytes")
+        try:
+            return self._protocol.send(data)
+        except WSClosedError as error:
+            raise ClientDisconnected("the client has closed the connection") from error
+
+    def _take(self, message: Message) -> None:
+        match self._stage, message["type"]:
+            case _Stage.UNDECIDED, "websocket.accept":
+                self._accept(message)
+            case _Stage.UNDECIDED, "websocket.close":
+                self._refuse()
+            case _Stage.UNDECIDED, "websocket.http.response.start":
+                self._start_denial(message)
+            case _Stage.DENYING, "websocket.http.response.body":
+                self._continue_denial(message)
+            case _Stage.ACCEPTED, "websocket.close":
+                self._close(message)
+            case stage, kind:
+                raise RuntimeError(f"{kind!r} was sent, {_EXPECTED[stage]}")
+
+    def _accept(self, message: Message) -> None:
+        subprotocol = message.get("subprotocol")
+        asked = self._protocol.subprotocols
+        if subprotocol is not None and subprotocol not in asked:
+            raise ValueError(f"subprotocol {subprotocol!r} is none of {list(asked)}")
+        self._write(
+            render_acceptance(
+                self._key,
+                subprotocol=subprotocol,
+                extensions=self._protocol.extensions,
+                headers=_read_headers(message),
+            )
+        )
+        self._stage = _Stage.ACCEPTED
+        self._accept_event.set()
+
+    def _refuse(self) -> None:
+        self._write(render_response(_FORBIDDEN, (), b""))
+        self._end()
+
+    def _start_denial(self, message: Message) -> None:
+        self._write(render_head(message["status"], _read_headers(message)))
+        self._stage = _Stage.DENYING
+
+    def _continue_denial(self, message: Message) -> None:
+        self._write(message.get("body") or b"")
+        if not message.get("more_body"):
+            self._end()
+
+    def _close(self, message: Message) -> None:
+        code, reason = message.get("code"), message.get("reason")
+        frame = self._protocol.close(_NORMAL if code is None else code, reason or "")
+        self._end()
+        if frame and not self._writer.is_closing():
+            self._writer.write(frame)
+
+    def _end(self) -> None:
+        self._stage = _Stage.CLOSED
+        self._close_event.set()
+
+
+_EXPECTED: Final = {
+    _Stage.UNDECIDED: "expected websocket.accept, websocket.close "
+    "or websocket.http.response.start",
+    _Stage.ACCEPTED: "expected websocket.send or websocket.close",
+    _Stage.DENYING: "expected websocket.http.response.body",
+    _Stage.CLOSED: "after the end of the connection",
+}
+
+
+def _read_headers(message: Message) -> Headers:
+    return [(bytes(name), bytes(value)) for name, value in message.get("headers") or ()]

@@ -1,0 +1,299 @@
+"""Connection: one client, from its first byte to its last.
+
+Theory of operation. ``run`` is the only reader. It starts the application and waits
+until that has accepted or refused. From then on it reads frames into the queue behind
+``receive``; while that is full it does not read. The application writes by itself,
+through ``send``.
+
+However a connection ends, ``run`` ends it: the application gets its
+``websocket.disconnect``, the last bytes go out, the socket is closed. As soon as
+somebody wants the end (application, keep-alive, server) the reading has a deadline of
+``close_timeout``; before, it has none. An application that goes on after its client has
+left is its own master until the server stops.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from pondsocket_asgi.disconnects import is_disconnect
+from pondsocket_asgi.scope import ASGIApp
+from pondsocket_asgi.ws_bridge.callables import (
+    ClientDisconnected,
+    Sender,
+    create_ws_receive,
+)
+from pondsocket_asgi.ws_bridge.config import ServerConfig
+from pondsocket_asgi.ws_bridge.events import EventQueue
+from pondsocket_asgi.ws_bridge.keepalive import KeepAlive
+from pondsocket_asgi.ws_bridge.lingering import linger
+from pondsocket_asgi.ws_bridge.opening import Handshake
+from pondsocket_asgi.ws_bridge.protocol import Closed, WSProtocol
+from pondsocket_asgi.ws_bridge.response import render_response
+from pondsocket_asgi.ws_bridge.scope import build_ws_scope
+
+__all__ = ["Connection"]
+
+logger: logging.Logger = logging.getLogger(__name__)
+
+_READ_SIZE: Final = 65_536  # bytes
+
+_NORMAL: Final = 1000  # RFC 6455, 7.4.1
+_ABNORMAL: Final = 1006
+_INTERNAL_ERROR: Final = 1011
+_SERVICE_RESTART: Final = 1012  # IANA WebSocket close codes
+
+_SERVER_ERROR: Final = 500  # HTTP
+_UNAVAILABLE: Final = 503
+
+
+class Connection:
+    """One client whose handshake is read.
+
+    Args:
+        reader: From the client.
+        writer: To the client; this object closes it.
+        handshake: What the client asked for.
+        app: The ASGI application.
+        config: Limits and deadlines.
+        state: Of the lifespan, for the scope; None without one.
+    """
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        handshake: Handshake,
+        *,
+        app: ASGIApp,
+        config: ServerConfig,
+        state: dict[str, Any] | None,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._app = app
+        self._close_timeout = config.close_timeout
+        self._loop = asyncio.get_running_loop()
+        self._unread = handshake.trailing
+        self._events = EventQueue(config.max_queue, config.max_message_size)
+        self._decision: asyncio.Future[bool] = self._loop.create_future()
+        self._accepted = _CallingEvent(self._on_accepted)
+        self._closed = _CallingEvent(self._on_closed)
+        self._deadline: asyncio.Timeout | None = None
+        self._protocol = WSProtocol.for_request(handshake.request, config)
+        self._sender = Sender(
+            writer,
+            self._protocol,
+            handshake.key,
+            accept_event=self._accepted,
+            close_event=self._closed,
+        )
+        self._keepalive = KeepAlive(
+            config.ping_interval,
+            config.ping_timeout,
+            ping=self._ping,
+            give_up=self._give_up,
+        )
+        scope = build_ws_scope(
+            handshake.request,
+            config,
+            _address(writer.get_extra_info("peername")),
+            _address(writer.get_extra_info("sockname")),
+        )
+        if state is not None:
+            scope["state"] = state.copy()
+        self._scope = scope
+        writer.transport.set_write_buffer_limits(high=config.write_buffer)
+
+    async def run(self) -> None:
+        """Serve the client until it is gone and its application has ended.
+
+        Called once, in a task of its own. If that is cancelled the client is cut off
+        and the application cancelled.
+        """
+        self._events.put_nowait({"type": "websocket.connect"})
+        application = asyncio.create_task(self._run_application(), name="pond-ws-app")
+        try:
+            if await self._wait_for_decision():
+                await self._converse()
+            await self._close()
+            await asyncio.wait({application})
+        finally:
+            self._writer.transport.abort()
+            application.cancel()
+            await asyncio.wait({application})
+
+    def stop(self) -> None:
+        """Tell client and application that the server ends; waits for nobody."""
+        self._finish(_SERVICE_RESTART, _UNAVAILABLE)
+        self._tell_of_end(_SERVICE_RESTART)
+
+    # The application's side.
+
+    async def _run_application(self) -> None:
+        code = _NORMAL
+        try:
+            receive = create_ws_receive(self._events)
+            await self._app(self._scope, receive, self._sender.send)
+            if not self._sender.has_answered:
+                logger.error("the application ended without an answer to the handshake")
+        except Exception as error:  # the rim: the application's
+            if isinstance(error, ClientDisconnected) or is_disconnect(error):
+                logger.debug("the application ended with its client", exc_info=True)
+            else:
+                code = _INTERNAL_ERROR
+                logger.exception("the application failed")
+        finally:
+            self._finish(code, _SERVER_ERROR)
+
+    def _finish(self, code: int, status: int) -> None:
+        """End what the application has not ended itself, at whatever point it is."""
+        if self._closed.is_set():
+            return
+        if self._accepted.is_set():
+            self._write(self._protocol.close(code))
+        elif not self._sender.has_answered:
+            self._write(render_response(status, (), b""))
+            self._writer.close()  # so that nothing can follow
+        self._closed.set()
+
+    def _on_accepted(self) -> None:
+        if not self._decision.done():
+            self._decision.set_result(True)
+
+    def _on_closed(self) -> None:
+        self._events.discard()
+        if not self._decision.done():
+            self._decision.set_result(False)
+        self._hurry()
+
+    def _hurry(self) -> None:
+        """Give the client ``close_timeout`` for its part of the closing handshake."""
+        if self._deadline is not None and self._deadline.when() is None:
+            self._deadline.reschedule(self._loop.time() + self._close_timeout)
+
+    def _tell_of_end(self, code: int, reason: str = "") -> None:
+        self._events.end(
+            {"type": "websocket.disconnect", "code": code, "reason": reason}
+        )
+
+    # The client's side.
+
+    async def _wait_for_decision(self) -> bool:
+        """Return whether the application accepts; notice if the client leaves first."""
+        reading = asyncio.create_task(self._read(), name="pond-ws-early")
+        awaited: set[asyncio.Future[Any]] = {reading, self._decision}
+        try:
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
+        if not reading.cancelled():
+            data = reading.result()
+            self._unread += data
+            if not data:
+                self._writer.close()
+                self._tell_of_end(_ABNORMAL)
+        return await self._decision
+
+    async def _converse(self) -> None:
+        self._keepalive.start()
+        try:
+            async with asyncio.timeout(None) as self._deadline:
+                if self._closed.is_set():
+                    self._hurry()
+                await self._read_frames()
+        except OSError as error:  # TimeoutError is one
+            logger.debug("a client did not close as it should: %r", error)
+        finally:
+            self._deadline = None
+            self._keepalive.stop()
+
+    async def _read_frames(self) -> None:
+        data = self._unread or await self._read()
+        self._unread = b""
+        unsent = self._writer.transport.get_write_buffer_size
+        while data:
+            self._keepalive.last_heard = now = self._loop.time()
+            received = self._protocol.receive(data, now=now, unsent=unsent())
+            if output := self._protocol.take_output():
+                self._write(output)
+            for each in received:
+                if isinstance(each, (str, bytes)):
+                    await self._hand_over(each)
+                elif isinstance(each, Closed):
+                    await self._take_close(each)
+                    return
+            data = await self._read()
+        self._tell_of_end(_ABNORMAL)
+
+    async def _hand_over(self, message: str | bytes) -> None:
+        kind = "text" if isinstance(message, str) else "bytes"
+        event = {"type": "websocket.receive", kind: message}
+        try:
+            self._events.put_nowait(event)
+        except asyncio.QueueFull:
+            self._keepalive.is_deaf = True
+            await self._events.put(event)
+            self._keepalive.is_deaf = False
+            self._keepalive.last_heard = self._loop.time()
+
+    async def _take_close(self, closed: Closed) -> None:
+        self._tell_of_end(closed.code, closed.reason)
+        if not closed.by_client:
+            self._hurry()
+            await linger(self._reader, self._writer)
+
+    async def _read(self) -> bytes:
+        """Return what came, b"" once the client is gone."""
+        try:
+            return await self._reader.read(_READ_SIZE)
+        except OSError as error:
+            logger.debug("a client was lost: %r", error)
+            return b""
+
+    async def _close(self) -> None:
+        """Let the last bytes out and close the socket."""
+        self._tell_of_end(_ABNORMAL)
+        self._writer.close()
+        try:
+            async with asyncio.timeout(self._close_timeout):
+                await self._writer.wait_closed()
+        except OSError as error:  # TimeoutError is one
+            logger.debug("a client did not take its last bytes: %r", error)
+            self._writer.transport.abort()
+
+    def _write(self, data: bytes) -> None:
+        if data and not self._writer.is_closing():
+            self._writer.write(data)
+
+    # Called by the keep-alive.
+
+    def _ping(self) -> None:
+        if not self._protocol.is_closing:
+            self._write(self._protocol.ping())
+
+    def _give_up(self) -> None:
+        logger.debug("a client did not answer pings")
+        self._tell_of_end(_ABNORMAL, "keep-alive timeout")
+        self._write(self._protocol.close(_INTERNAL_ERROR, "keep-alive timeout"))
+        self._writer.transport.abort()
+
+
+class _CallingEvent(asyncio.Event):
+    """An event that also calls somebody, the first time."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        super().__init__()
+        self._callback = callback
+
+    def set(self) -> None:
+        if not self.is_set():
+            super().set()
+            self._callback()
+
+
+def _address(found: tuple[Any, ...] | None) -> tuple[str, int]:
+    # Of IPv6 there is more, of a client that has gone already there may be nothing.
+    return (found[0], found[1]) if found else ("", 0)

@@ -1,0 +1,66 @@
+"""EventQueue: what waits for an application, bounded by number and by bytes."""
+
+import asyncio
+from typing import Any
+
+__all__ = ["Event", "EventQueue"]
+
+Event = dict[str, Any]
+
+
+class EventQueue(asyncio.Queue[Event]):
+    """The ASGI events of one connection, from its reader to its application.
+
+    A reader that waits in ``put`` reads no socket meanwhile: so a slow application
+    slows its client down.
+
+    Args:
+        max_messages: It is full from so many on.
+        max_bytes: It is full from so many on (of text: characters); 0 for no limit.
+    """
+
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
+        super().__init__()
+        self._max_messages = max_messages
+        self._max_bytes = max_bytes or float("inf")
+        self._bytes = 0
+        self._is_discarding = False
+        self._has_ended = False
+
+    def full(self) -> bool:
+        """Tell whether the next ``put`` has to wait."""
+        return (
+            self._bytes >= self._max_bytes or self.qsize() >= self._max_messages
+        ) and not self._is_discarding
+
+    def discard(self) -> None:
+        """Drop what is there and what comes, but for the end; who waits goes on."""
+        self._is_discarding = True
+        while not self.empty():
+            self.get_nowait()
+
+    def end(self, event: Event) -> None:
+        """Add the last event, for which there is always room; the first one counts."""
+        if not self._has_ended:
+            self._is_discarding = False
+            self._max_messages = self.qsize() + 1
+            self._max_bytes = float("inf")
+            self.put_nowait(event)
+            self._has_ended = self._is_discarding = True
+
+    # The hooks that asyncio.Queue has for its subclasses.
+
+    def _put(self, item: Event) -> None:
+        if self._is_discarding:
+            return
+        self._bytes += _size_of(item)
+        super()._put(item)
+
+    def _get(self) -> Event:
+        item: Event = super()._get()
+        self._bytes -= _size_of(item)
+        return item
+
+
+def _size_of(event: Event) -> int:
+    return len(event.get("text") or event.get("bytes") or "")
