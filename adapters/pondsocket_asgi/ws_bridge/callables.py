@@ -47,7 +47,8 @@ def create_ws_receive(events: asyncio.Queue[dict[str, Any]]) -> Receive:
 
     Returns:
         A coroutine function. Asked for more after the ``websocket.disconnect`` it
-        raises RuntimeError, since nothing would ever come.
+        raises RuntimeError, since nothing would ever come. Those who wait for it at
+        the same time all get it.
     """
     has_ended = False
 
@@ -57,7 +58,9 @@ def create_ws_receive(events: asyncio.Queue[dict[str, Any]]) -> Receive:
         if has_ended:
             raise RuntimeError("receive was called after websocket.disconnect")
         event = await events.get()
-        has_ended = event["type"] == "websocket.disconnect"
+        if event["type"] == "websocket.disconnect":
+            has_ended = True
+            events.put_nowait(event)  # for whoever else waits
         return event
 
     return receive
@@ -87,9 +90,10 @@ def create_ws_send(
         close_event: Set once a close frame, or all of a refusal, is written.
 
     Returns:
-        A coroutine function. It raises ClientDisconnected if the client is gone,
-        RuntimeError for a message out of order or without content, and ValueError for
-        what must not be sent: a header, a subprotocol, a status or a close code.
+        A coroutine function. It raises ClientDisconnected if the client is gone (but
+        not for ``websocket.close``), RuntimeError for a message out of order or without
+        content, TypeError for content of another type, and ValueError for what must not
+        be sent: a header, a subprotocol, a status or a close code.
     """
     sender = Sender(
         writer, ws_protocol, ws_key, accept_event=accept_event, close_event=close_event
@@ -98,10 +102,16 @@ def create_ws_send(
 
 
 class Sender:
-    """What is behind ``create_ws_send``; its arguments are the same."""
+    """What is behind ``create_ws_send``, whose arguments it has.
+
+    Args:
+        denial_timeout: Seconds that a piece of a denial response waits for a client,
+            who gets no pings then; None for any time.
+    """
 
     __slots__ = (
-        "_accept_event", "_close_event", "_key", "_protocol", "_stage", "_writer",
+        "_accept_event", "_close_event", "_denial_timeout", "_is_cut", "_key",
+        "_protocol", "_stage", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -112,6 +122,7 @@ class Sender:
         *,
         accept_event: asyncio.Event,
         close_event: asyncio.Event,
+        denial_timeout: float | None = None,
     ) -> None:
         self._writer = writer
         self._protocol = ws_protocol
@@ -119,27 +130,39 @@ class Sender:
         self._accept_event = accept_event
         self._close_event = close_event
         self._stage = _Stage.UNDECIDED
+        self._is_cut = False
+        self._denial_timeout = denial_timeout
 
     @property
     def has_answered(self) -> bool:
         """Whether the client got a status already, of whatever kind."""
         return self._stage is not _Stage.UNDECIDED
 
+    def cut(self) -> None:
+        """Write nothing any more: for the application the client is gone."""
+        self._is_cut = True
+
     async def send(self, message: Message) -> None:
         """Take one message of the application; see ``create_ws_send``."""
         writer = self._writer
-        if self._stage is _Stage.ACCEPTED and message["type"] == "websocket.send":
+        kind = message.get("type")
+        if kind == "websocket.send" and self._stage is _Stage.ACCEPTED:
             self._write(self._frame(message))
         else:
-            self._take(message)
+            self._take(kind, message)
         if writer.transport.get_write_buffer_size():
-            try:
-                await writer.drain()
-            except OSError as error:
-                raise ClientDisconnected("the client was lost") from error
+            await self._drain()
+
+    async def _drain(self) -> None:
+        is_denial = self._stage is not _Stage.ACCEPTED
+        try:
+            async with asyncio.timeout(self._denial_timeout if is_denial else None):
+                await self._writer.drain()
+        except OSError as error:  # TimeoutError is one
+            raise ClientDisconnected("the client was lost") from error
 
     def _write(self, data: bytes) -> None:
-        if self._writer.is_closing():
+        if self._is_cut or self._writer.is_closing():
             raise ClientDisconnected("the client is gone")
         self._writer.write(data)
 
@@ -147,15 +170,19 @@ class Sender:
         data = message.get("bytes")
         if data is None:
             data = message.get("text")
-        if data is None:
-            raise RuntimeError("websocket.send needs text or bytes")
+            if data is None:
+                raise RuntimeError("websocket.send needs text or bytes")
+            if not isinstance(data, str):
+                raise TypeError(f"text: expected str, got {type(data).__name__}")
+        elif isinstance(data, str):
+            raise TypeError("bytes: expected bytes, got str")
         try:
             return self._protocol.send(data)
         except WSClosedError as error:
             raise ClientDisconnected("the client has closed the connection") from error
 
-    def _take(self, message: Message) -> None:
-        match self._stage, message["type"]:
+    def _take(self, kind: object, message: Message) -> None:
+        match self._stage, kind:
             case _Stage.UNDECIDED, "websocket.accept":
                 self._accept(message)
             case _Stage.UNDECIDED, "websocket.close":
@@ -166,8 +193,9 @@ class Sender:
                 self._continue_denial(message)
             case _Stage.ACCEPTED, "websocket.close":
                 self._close(message)
-            case stage, kind:
-                raise RuntimeError(f"{kind!r} was sent, {_EXPECTED[stage]}")
+            case _:
+                expected = _EXPECTED[self._stage]
+                raise RuntimeError(f"{kind!r} was sent, {expected}")
 
     def _accept(self, message: Message) -> None:
         subprotocol = message.get("subprotocol")
@@ -190,20 +218,26 @@ class Sender:
         self._end()
 
     def _start_denial(self, message: Message) -> None:
-        self._write(render_head(message["status"], _read_headers(message)))
+        status = message.get("status")
+        if not isinstance(status, int):
+            raise TypeError(f"status: expected int, got {type(status).__name__}")
+        self._write(render_head(status, _read_headers(message)))
         self._stage = _Stage.DENYING
 
     def _continue_denial(self, message: Message) -> None:
-        self._write(message.get("body") or b"")
+        body = message.get("body") or b""
+        if not isinstance(body, bytes | bytearray | memoryview):
+            raise TypeError(f"body: expected bytes, got {type(body).__name__}")
+        self._write(bytes(body))
         if not message.get("more_body"):
             self._end()
 
     def _close(self, message: Message) -> None:
-        code, reason = message.get("code"), message.get("reason")
-        frame = self._protocol.close(_NORMAL if code is None else code, reason or "")
+        if not (self._is_cut or self._writer.is_closing() or self._protocol.is_closing):
+            code = message.get("code")
+            reason = message.get("reason") or ""
+            self._write(self._protocol.close(_NORMAL if code is None else code, reason))
         self._end()
-        if frame and not self._writer.is_closing():
-            self._writer.write(frame)
 
     def _end(self) -> None:
         self._stage = _Stage.CLOSED
@@ -220,4 +254,9 @@ _EXPECTED: Final = {
 
 
 def _read_headers(message: Message) -> Headers:
-    return [(bytes(name), bytes(value)) for name, value in message.get("headers") or ()]
+    found = []
+    for name, value in message.get("headers") or ():
+        if isinstance(name, str) or isinstance(value, str):
+            raise TypeError(f"headers: expected bytes, got {name!r}: {value!r}")
+        found.append((bytes(name), bytes(value)))
+    return found

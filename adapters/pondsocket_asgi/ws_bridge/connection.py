@@ -38,6 +38,8 @@ __all__ = ["Connection"]
 logger: logging.Logger = logging.getLogger(__name__)
 
 _READ_SIZE: Final = 65_536  # bytes
+_EARLY_SIZE: Final = 131_072  # bytes that a client may send before it is accepted
+_LAST_PATIENCE: Final = 1.0  # seconds for an application that was cancelled
 
 _NORMAL: Final = 1000  # RFC 6455, 7.4.1
 _ABNORMAL: Final = 1006
@@ -81,6 +83,7 @@ class Connection:
         self._accepted = _CallingEvent(self._on_accepted)
         self._closed = _CallingEvent(self._on_closed)
         self._deadline: asyncio.Timeout | None = None
+        self._is_application_done = False
         self._protocol = WSProtocol.for_request(handshake.request, config)
         self._sender = Sender(
             writer,
@@ -88,6 +91,7 @@ class Connection:
             handshake.key,
             accept_event=self._accepted,
             close_event=self._closed,
+            denial_timeout=config.close_timeout,
         )
         self._keepalive = KeepAlive(
             config.ping_interval,
@@ -115,14 +119,22 @@ class Connection:
         self._events.put_nowait({"type": "websocket.connect"})
         application = asyncio.create_task(self._run_application(), name="pond-ws-app")
         try:
-            if await self._wait_for_decision():
+            is_accepted = await self._wait_for_decision()
+            if is_accepted:
                 await self._converse()
-            await self._close()
+            await self._close(is_refused=not is_accepted)
             await asyncio.wait({application})
         finally:
             self._writer.transport.abort()
             application.cancel()
-            await asyncio.wait({application})
+            _, late = await asyncio.wait({application}, timeout=_LAST_PATIENCE)
+            if late:
+                logger.error("an application ignores that it was cancelled")
+
+    @property
+    def is_application_done(self) -> bool:
+        """Whether all that is left is to see the client off."""
+        return self._is_application_done
 
     def stop(self) -> None:
         """Tell client and application that the server ends; waits for nobody."""
@@ -132,19 +144,21 @@ class Connection:
     # The application's side.
 
     async def _run_application(self) -> None:
-        code = _NORMAL
+        code = _INTERNAL_ERROR
         try:
             receive = create_ws_receive(self._events)
             await self._app(self._scope, receive, self._sender.send)
-            if not self._sender.has_answered:
+            if not (self._sender.has_answered or self._events.has_ended):
                 logger.error("the application ended without an answer to the handshake")
+            code = _NORMAL
         except Exception as error:  # the rim: the application's
             if isinstance(error, ClientDisconnected) or is_disconnect(error):
                 logger.debug("the application ended with its client", exc_info=True)
+                code = _NORMAL
             else:
-                code = _INTERNAL_ERROR
                 logger.exception("the application failed")
         finally:
+            self._is_application_done = True
             self._finish(code, _SERVER_ERROR)
 
     def _finish(self, code: int, status: int) -> None:
@@ -155,12 +169,11 @@ class Connection:
             self._write(self._protocol.close(code))
         elif not self._sender.has_answered:
             self._write(render_response(status, (), b""))
-            self._writer.close()  # so that nothing can follow
+        self._sender.cut()
         self._closed.set()
 
     def _on_accepted(self) -> None:
-        if not self._decision.done():
-            self._decision.set_result(True)
+        self._decision.set_result(True)
 
     def _on_closed(self) -> None:
         self._events.discard()
@@ -170,6 +183,7 @@ class Connection:
 
     def _hurry(self) -> None:
         """Give the client ``close_timeout`` for its part of the closing handshake."""
+        self._keepalive.stop()
         if self._deadline is not None and self._deadline.when() is None:
             self._deadline.reschedule(self._loop.time() + self._close_timeout)
 
@@ -182,20 +196,22 @@ class Connection:
 
     async def _wait_for_decision(self) -> bool:
         """Return whether the application accepts; notice if the client leaves first."""
-        reading = asyncio.create_task(self._read(), name="pond-ws-early")
-        awaited: set[asyncio.Future[Any]] = {reading, self._decision}
+        reading = asyncio.create_task(self._read_early(), name="pond-ws-early")
         try:
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            return await self._decision
         finally:
             reading.cancel()
             await asyncio.wait({reading})
-        if not reading.cancelled():
-            data = reading.result()
-            self._unread += data
+
+    async def _read_early(self) -> None:
+        """Keep what comes before the acceptance; a client should send nothing then."""
+        while len(self._unread) < _EARLY_SIZE:
+            data = await self._read()
             if not data:
-                self._writer.close()
                 self._tell_of_end(_ABNORMAL)
-        return await self._decision
+                self._sender.cut()
+                return
+            self._unread += data
 
     async def _converse(self) -> None:
         self._keepalive.start()
@@ -214,7 +230,7 @@ class Connection:
         data = self._unread or await self._read()
         self._unread = b""
         unsent = self._writer.transport.get_write_buffer_size
-        while data:
+        while data or self._protocol.has_more:
             self._keepalive.last_heard = now = self._loop.time()
             received = self._protocol.receive(data, now=now, unsent=unsent())
             if output := self._protocol.take_output():
@@ -225,7 +241,11 @@ class Connection:
                 elif isinstance(each, Closed):
                     await self._take_close(each)
                     return
-            data = await self._read()
+            if self._protocol.has_more:
+                data = b""
+                await asyncio.sleep(0)  # others' turn
+            else:
+                data = await self._read()
         self._tell_of_end(_ABNORMAL)
 
     async def _hand_over(self, message: str | bytes) -> None:
@@ -253,12 +273,14 @@ class Connection:
             logger.debug("a client was lost: %r", error)
             return b""
 
-    async def _close(self) -> None:
+    async def _close(self, *, is_refused: bool) -> None:
         """Let the last bytes out and close the socket."""
         self._tell_of_end(_ABNORMAL)
-        self._writer.close()
         try:
             async with asyncio.timeout(self._close_timeout):
+                if is_refused:
+                    await linger(self._reader, self._writer)
+                self._writer.close()
                 await self._writer.wait_closed()
         except OSError as error:  # TimeoutError is one
             logger.debug("a client did not take its last bytes: %r", error)

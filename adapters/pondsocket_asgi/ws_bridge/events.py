@@ -25,33 +25,36 @@ class EventQueue(asyncio.Queue[Event]):
         self._max_bytes = max_bytes or float("inf")
         self._bytes = 0
         self._is_discarding = False
-        self._has_ended = False
+        self._end: Event | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last event was added."""
+        return self._end is not None
 
     def full(self) -> bool:
         """Tell whether the next ``put`` has to wait."""
-        return (
+        return not self._is_discarding and (
             self._bytes >= self._max_bytes or self.qsize() >= self._max_messages
-        ) and not self._is_discarding
+        )
 
     def discard(self) -> None:
         """Drop what is there and what comes, but for the end; who waits goes on."""
         self._is_discarding = True
-        while not self.empty():
+        while self.qsize() > self.has_ended:
             self.get_nowait()
 
     def end(self, event: Event) -> None:
         """Add the last event, for which there is always room; the first one counts."""
-        if not self._has_ended:
-            self._is_discarding = False
-            self._max_messages = self.qsize() + 1
-            self._max_bytes = float("inf")
+        if self._end is None:
+            self._end = event
+            self._is_discarding = True
             self.put_nowait(event)
-            self._has_ended = self._is_discarding = True
 
     # The hooks that asyncio.Queue has for its subclasses.
 
     def _put(self, item: Event) -> None:
-        if self._is_discarding:
+        if self._is_discarding and item is not self._end:
             return
         self._bytes += _size_of(item)
         super()._put(item)

@@ -12,11 +12,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.0"}
 
-_ANSWERS: Final = frozenset(
-    f"lifespan.{phase}.{end}"
-    for phase in ("startup", "shutdown")
-    for end in ("complete", "failed")
-)
+_LAST_PATIENCE: Final = 1.0  # seconds for a task that was cancelled
 
 
 class LifespanError(RuntimeError):
@@ -41,6 +37,7 @@ class Lifespan:
         self._mode = mode
         self._events: asyncio.Queue[Message] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
+        self._phase = ""
         self._answer: asyncio.Future[Message] | None = None
         self.state: dict[str, Any] | None = None
 
@@ -53,13 +50,18 @@ class Lifespan:
         if self._mode == "off":
             return
         self.state = {}
-        self._task = asyncio.create_task(self._run(self.state), name="pond-lifespan")
-        answer = await self._ask("startup", self._task)
-        if answer is not None:
-            _check(answer)
-            return
-        error = self._task.exception()
-        self._task = self.state = None
+        task = asyncio.create_task(self._run(self.state), name="pond-lifespan")
+        try:
+            answer = await self._ask("startup", task)
+            if answer is not None:
+                _check(answer)
+                self._task = task
+                return
+        finally:
+            if self._task is None:
+                await _end(task)
+        self.state = None
+        error = None if task.cancelled() else task.exception()
         if self._mode == "on":
             raise LifespanError("the application has no lifespan") from error
         logger.debug("the application has no lifespan: %r", error)
@@ -81,17 +83,15 @@ class Lifespan:
             async with asyncio.timeout(patience):
                 answer = await self._ask("shutdown", task)
             if answer is None:
-                raise LifespanError(
-                    "the lifespan ended too early"
-                ) from task.exception()
+                error = None if task.cancelled() else task.exception()
+                raise LifespanError("the lifespan ended too early") from error
             _check(answer)
         except TimeoutError:
             raise LifespanError(
                 f"the lifespan did not end within {patience} s"
             ) from None
         finally:
-            task.cancel()
-            await asyncio.wait({task})
+            await _end(task)
 
     async def _run(self, state: dict[str, Any]) -> None:
         scope = {"type": "lifespan", "asgi": dict(_ASGI), "state": state}
@@ -99,6 +99,7 @@ class Lifespan:
 
     async def _ask(self, phase: str, task: "asyncio.Task[None]") -> Message | None:
         """Return the application's answer, None if it ended without one."""
+        self._phase = phase
         self._answer = asyncio.get_running_loop().create_future()
         self._events.put_nowait({"type": f"lifespan.{phase}"})
         awaited: set[asyncio.Future[Any]] = {self._answer, task}
@@ -106,12 +107,22 @@ class Lifespan:
         return self._answer.result() if self._answer.done() else None
 
     async def _take(self, message: Message) -> None:
-        answer = self._answer
-        if answer is None or answer.done() or message["type"] not in _ANSWERS:
-            raise RuntimeError(f"{message['type']!r} was sent out of order")
+        answer, kind = self._answer, message.get("type")
+        expected = [f"lifespan.{self._phase}.{end}" for end in ("complete", "failed")]
+        if answer is None or answer.done() or kind not in expected:
+            raise RuntimeError(f"{kind!r} was sent out of order")
         answer.set_result(message)
 
 
 def _check(answer: Message) -> None:
     if answer["type"].endswith(".failed"):
         raise LifespanError(answer.get("message") or f"{answer['type']} without a text")
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    _, late = await asyncio.wait({task}, timeout=_LAST_PATIENCE)
+    if late:
+        logger.error("the lifespan ignores that it was cancelled")
+    elif not task.cancelled() and (error := task.exception()):
+        logger.debug("the lifespan ended with %r", error)

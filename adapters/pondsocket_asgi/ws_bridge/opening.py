@@ -73,9 +73,16 @@ async def read_handshake(
         answer: bytes | None = None
         if request is not None and not request.get_all(b"upgrade"):
             answer = answer_http(request)
-        return answer or render_response(
-            error.status, error.headers, error.message.encode() + b"\n"
-        )
+        return answer or _render(error, with_body=not _is_head(request))
+
+
+def _is_head(request: RequestReceived | None) -> bool:
+    return request is not None and request.method == b"HEAD"
+
+
+def _render(error: HandshakeError, *, with_body: bool) -> bytes:
+    body = error.message.encode() + b"\n" if with_body else b""
+    return render_response(error.status, error.headers, body)
 
 
 async def refuse(

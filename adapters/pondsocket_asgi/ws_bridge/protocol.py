@@ -11,7 +11,6 @@ looks like a continuation: ``_is_inside_frame`` tells the two apart.
 """
 
 import codecs
-import struct
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from pondsocket.web import FrameBudget
 from pondsocket_asgi.ws_bridge.close_codes import NO_STATUS, may_be_sent, parse_close
 from pondsocket_asgi.ws_bridge.config import ServerConfig
 from pondsocket_asgi.ws_bridge.deflate import negotiate
+from pondsocket_asgi.ws_bridge.framing import frame_message
 from pondsocket_asgi.ws_bridge.request import (
     RequestReceived,
     find_extension_offers,
@@ -49,13 +49,7 @@ _TEXT = Opcode.TEXT
 _CONTINUATION = Opcode.CONTINUATION
 _FIRST_CONTROL = Opcode.CLOSE
 
-# What we send (RFC 6455 5.2): the first byte says that a message is whole.
-_WHOLE_TEXT = 0x81
-_WHOLE_BINARY = 0x82
-_SHORT = 125  # the longest payload whose length is in the second byte
-_MEDIUM = 0xFFFF  # the longest whose length takes two bytes more
-_pack_medium = struct.Struct("!BBH").pack
-_pack_long = struct.Struct("!BBQ").pack
+_INFLATED_AT_ONCE = 262_144  # bytes; once they are exceeded, the rest waits
 
 _new_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -123,12 +117,15 @@ class WSProtocol:
         extensions: What to answer as Sec-WebSocket-Extensions, None for nothing.
         close_sent: Whether our close frame was returned, or waits in the output.
         close_received: Whether the client's came; ours is then sent, too.
+        has_more: Whether the last ``receive`` brought only a part, since much came out
+            of few bytes. Call it again, with b"", before you read more.
     """
 
     __slots__ = (
         "_budget", "_decoder", "_frames", "_has_failed", "_incoming", "_is_deflating",
         "_is_inside_frame", "_limit", "_next_piece", "_opcode", "_output", "_partial",
-        "_utf8", "close_received", "close_sent", "extensions", "subprotocols",
+        "_utf8", "close_received", "close_sent", "extensions", "has_more",
+        "subprotocols",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +140,7 @@ class WSProtocol:
         self.extensions: str | None = None
         self.close_sent: bool = False
         self.close_received: bool = False
+        self.has_more: bool = False
         negotiated = negotiate(offers, max_message_size) if compression else None
         used: list[Extension] = []
         if negotiated is not None:
@@ -210,6 +208,7 @@ class WSProtocol:
                 send fewer frames that bring no message nearer.
         """
         received: list[Received] = []
+        self.has_more = False
         if self.is_closed:
             return received
         try:
@@ -250,17 +249,7 @@ class WSProtocol:
             data = bytes(memoryview(data))
         if self._is_deflating:
             return bytes(self._frames.send_data(data))
-        # by hand: wsproto would copy it four times
-        if isinstance(data, str):
-            first, payload = _WHOLE_TEXT, data.encode()
-        else:
-            first, payload = _WHOLE_BINARY, data
-        size = len(payload)
-        if size <= _SHORT:
-            return bytes((first, size)) + payload
-        if size <= _MEDIUM:
-            return _pack_medium(first, 126, size) + payload
-        return _pack_long(first, 127, size) + payload
+        return frame_message(data)
 
     def ping(self, payload: bytes = b"") -> bytes:
         """Return the frame of a ping.
@@ -320,8 +309,10 @@ class WSProtocol:
             UnicodeDecodeError: If a text is none.
         """
         incoming, next_piece = self._incoming, self._next_piece
+        budget = _INFLATED_AT_ONCE if self._is_deflating else sys.maxsize
         while incoming and (piece := next_piece()) is not None:
             opcode, payload, frame_ends, is_last = piece
+            budget -= len(payload)
             if opcode >= _FIRST_CONTROL:
                 self._take_control(piece, received, now, unsent)
                 if self.close_received:
@@ -338,6 +329,9 @@ class WSProtocol:
                 if not self._is_inside_frame:
                     self._begin_frame(piece, now, unsent)
                 self._take_part(piece, received)
+            if budget < 0:
+                self.has_more = True
+                return
 
     def _begin_frame(self, piece: _Piece, now: float, unsent: int) -> None:
         """Check that a frame of a message may come now (RFC 6455 5.4)."""

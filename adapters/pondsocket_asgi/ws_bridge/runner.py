@@ -18,7 +18,7 @@ from pondsocket_asgi.app import PondASGIApp
 from pondsocket_asgi.ws_bridge.config import ServerConfig
 from pondsocket_asgi.ws_bridge.opening import AnswerHTTP
 from pondsocket_asgi.ws_bridge.request import RequestReceived
-from pondsocket_asgi.ws_bridge.response import render_response
+from pondsocket_asgi.ws_bridge.response import render_head, render_response
 from pondsocket_asgi.ws_bridge.server import serve as serve_app
 
 __all__ = ["serve"]
@@ -94,6 +94,9 @@ def _show(pages: PageAnswers) -> AnswerHTTP:
         if page is None:
             return None
         headers = [(n.encode(), v.encode()) for n, v in page.headers]
+        if method == "HEAD":
+            length = str(len(page.body)).encode()
+            return render_head(page.status, [*headers, (b"content-length", length)])
         return render_response(page.status, headers, page.body)
 
     return show

@@ -10,7 +10,8 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, Final, cast
 
@@ -33,6 +34,9 @@ __all__ = ["serve"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+_FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
+
+_SERVER_ERROR: Final = 500
 _UNAVAILABLE: Final = 503
 
 
@@ -62,8 +66,8 @@ async def serve(  # noqa: PLR0913 - one call tells a server everything, by keywo
         host: A name or an address, "" for all.
         port: 0 for any free one.
         config: Limits and deadlines; the defaults of ServerConfig if None.
-        sockets: Bound sockets to listen on instead of ``host`` and ``port``; the caller
-            closes them.
+        sockets: Bound TCP sockets to listen on, instead of ``host`` and ``port``; the
+            caller closes them.
         stop: Serves until it is set or the task is cancelled. Without it SIGINT and
             SIGTERM end the serving, if this is the main thread.
         on_ready: Called once with the port, as soon as clients can connect.
@@ -72,6 +76,7 @@ async def serve(  # noqa: PLR0913 - one call tells a server everything, by keywo
 
     Raises:
         OSError: If the address cannot be listened on; names the address.
+        ValueError: If one of ``sockets`` is not a TCP socket.
         LifespanError: If the application fails to start or to end (a RuntimeError).
     """
     server = _Server(app, config or ServerConfig(), answer_http)
@@ -94,6 +99,7 @@ class _Server:
         self._answer_http = answer_http
         self._lifespan = Lifespan(app, config.lifespan)
         self._clients: dict[asyncio.Task[None], Connection | None] = {}
+        self._admitted: set[asyncio.Task[None]] = set()
         self._is_stopping = False
 
     @asynccontextmanager
@@ -101,29 +107,27 @@ class _Server:
         self, host: str, port: int, sockets: Sequence[socket.socket] | None
     ) -> AsyncIterator[int]:
         """Listen, and yield the port; at the end nothing of it is left."""
-        bound = sockets
-        if bound is None:
-            bound = await open_sockets(host, port, self._kernel_deadlines())
-        try:
-            await self._lifespan.start()
-            servers = [await self._listen(each) for each in bound]
-            try:
-                yield bound[0].getsockname()[1]
-            finally:
-                for each in servers:
-                    each.close()
-                await self._end()
-        finally:
+        async with AsyncExitStack() as stack:
             if sockets is None:
-                close_sockets(bound)
+                sockets = await open_sockets(host, port, self._kernel_deadlines())
+                stack.callback(close_sockets, sockets)
+            await self._lifespan.start()
+            stack.push_async_callback(
+                self._lifespan.stop, self._config.shutdown_timeout
+            )
+            stack.push_async_callback(self._end_clients)
+            for each in sockets:
+                server = await self._listen(each)
+                stack.callback(server.close)
+            yield sockets[0].getsockname()[1]
 
     def _kernel_deadlines(self) -> Options:
         config = self._config
-        return Options(
-            send_timeout=config.close_timeout, pong_wait=config.ping_timeout or 1.0
-        )
+        return Options(send_timeout=config.close_timeout, pong_wait=config.ping_timeout)
 
     async def _listen(self, bound: socket.socket) -> asyncio.Server:
+        if bound.family not in _FAMILIES:
+            raise ValueError(f"sockets: expected TCP, got {bound.family.name}")
         config = self._config
         tls: dict[str, Any] = {}
         if config.ssl is not None:
@@ -137,48 +141,32 @@ class _Server:
         )
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_stopping:  # it was accepted just before
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._serve_client(reader, writer), name="pond-ws")
         self._clients[task] = None
-        task.add_done_callback(self._forget)
+        limit = self._config.max_connections
+        if not limit or len(self._admitted) < limit:
+            self._admitted.add(task)
+        task.add_done_callback(partial(self._forget, writer))
 
-    def _forget(self, task: "asyncio.Task[None]") -> None:
+    def _forget(self, writer: asyncio.StreamWriter, task: "asyncio.Task[None]") -> None:
+        writer.transport.abort()
         del self._clients[task]
+        self._admitted.discard(task)
         if not task.cancelled() and (error := task.exception()):
             logger.error("a connection failed", exc_info=error)
 
     async def _serve_client(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        try:
-            handshake = await self._open(reader)
-        except OSError as error:
-            logger.debug("a client was lost before its handshake: %r", error)
-            handshake = b""
-        except asyncio.CancelledError:  # the server ends
-            writer.transport.abort()
-            raise
-        if isinstance(handshake, Handshake):
-            await self._connect(reader, writer, handshake).run()
-        else:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        handshake = await self._open(reader, is_admitted=task in self._admitted)
+        if isinstance(handshake, bytes):
             await refuse(reader, writer, handshake, self._config)
-
-    async def _open(self, reader: asyncio.StreamReader) -> Handshake | bytes:
-        """Return the handshake, or the response to send instead."""
-        limit = self._config.max_connections
-        if limit and len(self._clients) > limit:
-            return render_response(_UNAVAILABLE, (), b"too many connections\n")
-        handshake = await read_handshake(reader, self._config, self._answer_http)
-        if self._is_stopping and isinstance(handshake, Handshake):
-            return render_response(_UNAVAILABLE, (), b"the server ends\n")
-        return handshake
-
-    def _connect(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        handshake: Handshake,
-    ) -> Connection:
-        connection = Connection(
+            return
+        connection = self._clients[task] = Connection(
             reader,
             writer,
             handshake,
@@ -186,11 +174,24 @@ class _Server:
             config=self._config,
             state=self._lifespan.state,
         )
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._clients[task] = connection
-        return connection
+        await connection.run()
 
-    async def _end(self) -> None:
+    async def _open(
+        self, reader: asyncio.StreamReader, *, is_admitted: bool
+    ) -> Handshake | bytes:
+        """Return the handshake, or the response to send instead."""
+        if not is_admitted:
+            return render_response(_UNAVAILABLE, (), b"too many connections\n")
+        try:
+            return await read_handshake(reader, self._config, self._answer_http)
+        except OSError as error:
+            logger.debug("a client was lost before its handshake: %r", error)
+            return b""
+        except Exception:  # the rim: whoever answers plain requests
+            logger.exception("a request was not answered")
+            return render_response(_SERVER_ERROR, (), b"")
+
+    async def _end_clients(self) -> None:
         """Tell all clients, wait for their applications, cancel what is left."""
         self._is_stopping = True
         for task, connection in self._clients.items():
@@ -198,19 +199,21 @@ class _Server:
                 task.cancel()
             else:
                 connection.stop()
+        if not self._clients:
+            return
+        clients = dict(self._clients)
         patience = self._config.shutdown_timeout
-        if self._clients:
-            _, late = await asyncio.wait(set(self._clients), timeout=patience)
-            if late:
-                logger.warning("cancelled %d late applications", len(late))
-                await _cancel(late)
-        await self._lifespan.stop(patience)
-
-
-async def _cancel(tasks: "set[asyncio.Task[None]]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+        _, late = await asyncio.wait(set(clients), timeout=patience)
+        for task in late:
+            task.cancel()
+        running = sum(
+            connection is not None and not connection.is_application_done
+            for connection in map(clients.get, late)
+        )
+        if running:
+            logger.warning("cancelled %d applications after %s s", running, patience)
+        if late:
+            await asyncio.wait(late)
 
 
 @contextmanager
