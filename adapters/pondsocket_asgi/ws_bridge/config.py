@@ -18,7 +18,7 @@ class ServerConfig:
 
     Attributes:
         root_path: Where the application is mounted, as ``"/ws"``; "" for the root. The
-            proxy in front cuts it off, every path of a scope begins with it.
+            proxy in front cuts it off, ``path`` of each scope begins with it.
         ssl: What speaks TLS with the clients; None for plain TCP.
         max_message_size: Bytes of one client message after decompression, 0 for no
             limit; a longer one closes with 1009.
@@ -34,7 +34,8 @@ class ServerConfig:
         max_queue: Messages that wait for the application; of their bytes about
             ``max_message_size`` at most. Beyond it the socket is not read.
         write_buffer: Bytes that may wait for a client before ``send`` waits.
-        max_connections: Connections at a time, 0 for any number.
+        max_connections: Connections at a time, 0 for any number. An application that
+            outlives its client counts.
         shutdown_timeout: Seconds for the applications to end at shutdown.
         lifespan: Whether the application is told of start and shutdown: "auto" if it
             takes part, "on" if it has to, "off" never.

@@ -128,8 +128,7 @@ class RequestReader:
 
         Raises:
             HandshakeError: With 431 for a head beyond the limits, with 400 for one that
-                is malformed, that speaks another version than HTTP/1.1, or that
-                announces a body.
+                is malformed.
         """
         if not data:
             return None
