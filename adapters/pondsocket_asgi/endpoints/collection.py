@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pondsocket_asgi.endpoints.class_body import find_declaration
 from pondsocket_asgi.endpoints.handler import Handler
-from pondsocket_asgi.endpoints.marks import Mark, find_mark
+from pondsocket_asgi.endpoints.marks import Mark
 
 __all__ = ["ATTACHED", "Attached", "collect_handlers"]
 
@@ -55,11 +56,12 @@ def _take_marked(
     namespace: Mapping[str, Any], found: dict[str, Mark | Handler]
 ) -> None:
     for name, value in namespace.items():
-        mark = find_mark(value)
-        if isinstance(value, Handler):
-            mark = Mark(value.event, value.response_model)
-        if mark is not None:
-            found[name] = mark
+        declaration = find_declaration(value)
+        if isinstance(declaration, Handler):
+            # a function of that name may replace it in a subclass
+            found[name] = Mark(declaration.event, declaration.response_model)
+        elif declaration is not None:
+            found[name] = declaration
         elif value is None:
             found.pop(name, None)
 

@@ -17,15 +17,16 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pondsocket_asgi.endpoints import faults
+from pondsocket_asgi.endpoints.class_body import ClassBody, find_declaration
 from pondsocket_asgi.endpoints.collection import ATTACHED, Attached, collect_handlers
-from pondsocket_asgi.endpoints.connection import Connection
 from pondsocket_asgi.endpoints.handler import Handler
-from pondsocket_asgi.endpoints.marks import Function, default_event, find_mark
+from pondsocket_asgi.endpoints.marks import Function, default_event
 from pondsocket_asgi.endpoints.messages import (
     WebSocketEventMessage,
     read_message,
     unknown_event,
 )
+from pondsocket_asgi.endpoints.tracked_websocket import TrackedWebSocket
 
 __all__ = ["HandlingEndpointMeta", "WebSocketHandlingEndpoint"]
 
@@ -43,6 +44,20 @@ class HandlingEndpointMeta(type):
 
     handlers: dict[str, Handler]
 
+    @classmethod
+    def __prepare__(
+        cls,
+        name: str,
+        bases: tuple[type, ...],
+        /,
+        **kwargs: Any,  # noqa: ANN401 - for __new__
+    ) -> ClassBody:
+        """Return what the body of a class is defined in.
+
+        It raises ValueError for a second definition of a handler, at its line.
+        """
+        return ClassBody(name)
+
     def __new__(
         mcs,
         name: str,
@@ -53,8 +68,9 @@ class HandlingEndpointMeta(type):
         """Make a class.
 
         Raises:
-            ValueError: If two of its functions handle the same event.
-            TypeError: If one of them cannot be a handler.
+            ValueError: If two functions handle the same event.
+            TypeError: If one of them cannot be a handler, or has the name of a part of
+                an endpoint's life.
         """
         cls = super().__new__(mcs, name, bases, namespace, **kwargs)
         setattr(cls, ATTACHED, {})
@@ -81,14 +97,19 @@ class WebSocketHandlingEndpoint(metaclass=HandlingEndpointMeta):
         handlers: The class's handlers by event; an instance has them bound to itself.
             A subclass takes over what its bases have when it is defined. What is
             attached to a base later is not among them.
+        max_message_size: Characters of a text frame, bytes of a binary one, that a
+            message may have; 0 for as many as the host lets through. What is longer is
+            answered with an error. It is a limit of work: to find all that is wrong in
+            64 KiB takes a tenth of a second, and grows with the size.
         websocket: Starlette's object for the connection.
     """  # noqa: D415 - what comes next is the class that it speaks of
 
     handlers: dict[str, Handler] = {}  # noqa: RUF012 - the metaclass gives each its own
+    max_message_size: int = 65_536
     websocket: WebSocket
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._connection = Connection(scope, receive, send)
+        self._connection = TrackedWebSocket(scope, receive, send)
         self.websocket = self._connection
         self.handlers = {
             event: handler.bind(self) for event, handler in type(self).handlers.items()
@@ -98,15 +119,18 @@ class WebSocketHandlingEndpoint(metaclass=HandlingEndpointMeta):
         """Refuse handlers that would stand in for the life cycle.
 
         Raises:
-            TypeError: If one has the name of a method of this class.
+            TypeError: If one, of a mixin too, has the name of an attribute of this
+                class.
         """
         super().__init_subclass__(**kwargs)
-        for name in vars(cls).keys() & vars(WebSocketHandlingEndpoint).keys():
-            if find_mark(vars(cls)[name]) is not None:
-                raise TypeError(
-                    f"{cls.__qualname__}.{name} is part of an endpoint's life and no "
-                    "handler: call the function otherwise"
-                )
+        reserved = {*vars(WebSocketHandlingEndpoint), "websocket"}
+        for owner in cls.__mro__:
+            for name in reserved & vars(owner).keys():
+                if find_declaration(vars(owner)[name]) is not None:
+                    raise TypeError(
+                        f"{owner.__qualname__}.{name} is part of an endpoint's life "
+                        "and no handler: call the function otherwise"
+                    )
 
     def __await__(self) -> Generator[Any, None, None]:
         return self.dispatch().__await__()
@@ -250,7 +274,7 @@ class WebSocketHandlingEndpoint(metaclass=HandlingEndpointMeta):
         else:
             logger.debug("an answer came after the end of its connection")
 
-    async def _serve(self, connection: Connection) -> int:
+    async def _serve(self, connection: TrackedWebSocket) -> int:
         """Handle what the client sends until the end; return the code of the close."""
         if connection.is_pending:
             raise RuntimeError(
@@ -265,7 +289,7 @@ class WebSocketHandlingEndpoint(metaclass=HandlingEndpointMeta):
 
     async def _handle_frame(self, frame: str | bytes) -> None:
         try:
-            await self.on_receive(read_message(frame))
+            await self.on_receive(read_message(frame, self.max_message_size))
         except (WebSocketDisconnect, WebSocketException):
             raise
         except Exception as exc:  # noqa: BLE001 - the rim: handlers may raise anything

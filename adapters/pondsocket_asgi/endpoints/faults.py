@@ -2,7 +2,8 @@
 
 A client may choose what goes wrong and how often, so both are bounded whatever a
 message holds: entries never repeat their input, long texts are cut, and of many
-entries the first hundred are told.
+entries the first hundred are told. What an application puts into its exceptions may
+have no JSON, or no text: that is its own fault, and never ends a connection.
 """
 
 import logging
@@ -12,7 +13,7 @@ from json import JSONDecodeError
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import from_json, to_json, to_jsonable_python
 from starlette.exceptions import HTTPException
 
 __all__ = ["Entry", "HandlerError", "describe", "log_failure"]
@@ -26,6 +27,7 @@ _MOST_PARTS = 20  # of a place inside a message
 _LONGEST_PART = 100  # characters
 _LONGEST_TEXT = 500
 _LONGEST_CONTEXT = 500  # bytes of JSON
+_LONGEST_DETAIL = 20_000  # characters of a text, else bytes of JSON
 _LONGEST_LISTING = 200_000  # characters that are read for the first hundred
 _LONGEST_TRACEBACK = 20_000
 
@@ -43,22 +45,19 @@ def describe(exc: Exception) -> list[Entry]:
 
     Each has ``type``, ``loc`` and ``msg``. A ``ValidationError`` and a
     ``JSONDecodeError`` are the client's and told in pydantic's words. An
-    ``HTTPException`` is told with its ``status`` and ``detail``. Of all others the
-    client hears no more than that there was one.
+    ``HTTPException`` is told with its ``status`` and ``detail``. Of all others, and of
+    one whose content has no JSON or too much of it, the client hears no more than that
+    there was one; why it cannot be told is logged.
+
+    It raises nothing, and the entries are JSON already: dicts, lists, texts, numbers
+    (null for NaN and infinities), booleans and None.
     """
-    match exc:
-        case ValidationError():
-            return _describe_invalid(exc)
-        case JSONDecodeError():
-            text = f"Invalid JSON: {exc.msg} at line {exc.lineno} column {exc.colno}"
-            return [_entry("json_invalid", text)]
-        case HTTPException():
-            status = exc.status_code
-            detail: object = exc.detail  # FastAPI's may be anything
-            text = detail if isinstance(detail, str) else _phrase(status)
-            return [{**_entry("http_error", text), "status": status, "detail": detail}]
-        case _:
-            return [_entry("internal_error", "Internal server error")]
+    try:
+        entries: list[Entry] = from_json(_to_json(_describe(exc)))
+    except Exception as failure:  # noqa: BLE001 - values and texts of the application
+        _log("an exception could not be told", failure)
+        return [_internal_error()]
+    return entries
 
 
 def log_failure(exc: Exception) -> None:
@@ -69,13 +68,52 @@ def log_failure(exc: Exception) -> None:
     """
     if isinstance(exc, ValidationError | JSONDecodeError | HTTPException):
         return
+    _log("an event could not be handled", exc)
+
+
+def _log(what: str, exc: Exception) -> None:
     text = "".join(traceback.format_exception(exc))
     if len(text) <= _LONGEST_TRACEBACK:
-        logger.error("an event could not be handled", exc_info=exc)
+        logger.error(what, exc_info=exc)
     else:
         half = _LONGEST_TRACEBACK // 2
-        cut = f"{text[:half]}\n[...]\n{text[-half:]}"
-        logger.error("an event could not be handled\n%s", cut)
+        logger.error("%s\n%s\n[...]\n%s", what, text[:half], text[-half:])
+
+
+def _describe(exc: Exception) -> list[Entry]:
+    match exc:
+        case ValidationError():
+            return _describe_invalid(exc)
+        case JSONDecodeError():
+            text = f"Invalid JSON: {exc.msg} at line {exc.lineno} column {exc.colno}"
+            return [_entry("json_invalid", text)]
+        case HTTPException():
+            return [_describe_http(exc)]
+        case _:
+            return [_internal_error()]
+
+
+def _describe_http(exc: HTTPException) -> Entry:
+    """Return the entry of an exception that is meant for the client.
+
+    Raises:
+        ValueError: If there is no JSON for its detail, or too much.
+    """
+    status = exc.status_code
+    detail: object = exc.detail  # FastAPI's may be anything
+    if isinstance(detail, str):
+        text = detail
+        detail = _shorten(detail, _LONGEST_DETAIL)
+    else:
+        text = _phrase(status)
+        content = _to_json(detail)
+        if len(content) > _LONGEST_DETAIL:
+            raise ValueError(
+                f"the detail of an HTTPException has {len(content)} bytes of JSON: "
+                f"expected {_LONGEST_DETAIL} at most"
+            )
+        detail = from_json(content)  # an iterator gives its values once
+    return {**_entry("http_error", text), "status": status, "detail": detail}
 
 
 def _describe_invalid(exc: ValidationError) -> list[Entry]:
@@ -114,9 +152,14 @@ def _shorten(text: str, most: int) -> str:
 
 def _is_short_json(value: object) -> bool:
     try:
-        return len(to_json(value)) <= _LONGEST_CONTEXT
-    except PydanticSerializationError:
+        return len(_to_json(value)) <= _LONGEST_CONTEXT
+    except ValueError:  # it has none
         return False
+
+
+def _to_json(value: object) -> bytes:
+    # in one step, models would write NaN as they like
+    return to_json(to_jsonable_python(value), inf_nan_mode="null")
 
 
 def _phrase(status: int) -> str:
@@ -126,5 +169,9 @@ def _phrase(status: int) -> str:
         return "Error"
 
 
+def _internal_error() -> Entry:
+    return _entry("internal_error", "Internal server error")
+
+
 def _entry(kind: str, text: str) -> Entry:
-    return {"type": kind, "loc": [], "msg": text}
+    return {"type": kind, "loc": [], "msg": _shorten(text, _LONGEST_TEXT)}

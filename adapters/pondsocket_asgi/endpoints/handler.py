@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from json import JSONDecodeError
 from typing import Any
@@ -75,13 +76,11 @@ class Handler:
         """Return the handler for one connection, with its endpoint as ``self``."""
         if not self._parameters.takes_endpoint:
             return self
-        bound = object.__new__(Handler)
-        for name in Handler.__slots__:
-            setattr(bound, name, getattr(self, name))
+        bound: Handler = copy(self)
         bound._call = partial(self.method, endpoint)
         return bound
 
-    async def handle(self, msg: WebSocketEventMessage) -> BaseModel | None:
+    async def handle(self, message: WebSocketEventMessage) -> BaseModel | None:
         """Validate a message, call the function, and return its validated answer.
 
         Returns:
@@ -96,7 +95,7 @@ class Handler:
         """
         if self._parameters.takes_endpoint and self._call is self.method:
             raise TypeError(f"{self!r} takes an endpoint: bind() it first")
-        result = await self._run(self._parameters.read(msg))
+        result = await self._run(self._parameters.read(message))
         if result is None:
             return None
         try:

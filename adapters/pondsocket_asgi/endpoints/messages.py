@@ -27,14 +27,23 @@ class WebSocketEventMessage(BaseModel):
     type: str
 
 
-def read_message(raw: str | bytes) -> WebSocketEventMessage:
+def read_message(raw: str | bytes, limit: int = 0) -> WebSocketEventMessage:
     """Return the message in a frame; a binary frame holds JSON in UTF-8.
 
+    Args:
+        raw: The frame's payload.
+        limit: Characters, or bytes, that it may have; 0 for any number.
+
     Raises:
-        ValidationError: If it is no JSON, nests deeper than the parser goes, is no
-            object, has no ``type`` that is a string, or could cost too much: see
-            :mod:`pondsocket_asgi.endpoints.weight`.
+        ValidationError: If it is longer than the limit, is no JSON, nests deeper than
+            the parser goes, is no object, has no ``type`` that is a string, or could
+            cost too much: see :mod:`pondsocket_asgi.endpoints.weight`.
     """
+    if 0 < limit < len(raw):
+        too_large = PydanticCustomError(
+            "too_large", "Message should have at most {limit} bytes", {"limit": limit}
+        )
+        raise _refuse(InitErrorDetails(type=too_large, input=None))
     message = WebSocketEventMessage.model_validate_json(raw)
     if is_too_heavy(message.model_extra or {}, len(raw)):
         raise _refuse(InitErrorDetails(type=_TOO_HEAVY, input=None))

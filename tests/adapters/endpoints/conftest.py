@@ -1,4 +1,4 @@
-"""An ASGI host in memory, and real uvicorn on loopback with a real client."""
+"""An ASGI host in memory, and real ones on loopback with a real client."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ import uvicorn
 from websockets.asyncio.client import connect
 
 from pondsocket_asgi.endpoints import WebSocketEventMessage
+from tests.adapters.bridge.serving import Server
 
 SCOPE = {
     "type": "websocket",
@@ -105,32 +106,50 @@ class Uvicorn(uvicorn.Server):
         self.is_listening.set()
 
 
+@contextlib.asynccontextmanager
+async def under_uvicorn(app):
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        lifespan="off",
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=5,
+    )
+    server = Uvicorn(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = asyncio.create_task(server.serve([listener]))
+        try:
+            async with asyncio.timeout(5):
+                await server.is_listening.wait()
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            await serving
+
+
+@contextlib.asynccontextmanager
+async def under_the_bridge(app):
+    server = await Server(app, shutdown_timeout=5.0).start()
+    try:
+        yield server.port
+    finally:
+        await server.end()
+
+
+HOSTS = {"uvicorn": under_uvicorn, "bridge": under_the_bridge}
+
+
 @pytest.fixture
-async def serve():
-    """Serve an application with uvicorn; returns the URL of its WebSockets."""
+async def serve(request):
+    """Serve an application; returns the URL of its WebSockets.
+
+    By uvicorn, unless a test says otherwise: see ``each_host`` of the tests.
+    """
+    host = HOSTS[getattr(request, "param", "uvicorn")]
     async with contextlib.AsyncExitStack() as stack:
 
         async def start(app):
-            listener = stack.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            config = uvicorn.Config(
-                app,
-                log_config=None,
-                lifespan="off",
-                ws="websockets-sansio",
-                timeout_graceful_shutdown=5,
-            )
-            server = Uvicorn(config)
-            task = asyncio.create_task(server.serve([listener]))
-
-            async def stop():
-                server.should_exit = True
-                await task
-
-            stack.push_async_callback(stop)
-            async with asyncio.timeout(5):
-                await server.is_listening.wait()
-            return f"ws://127.0.0.1:{listener.getsockname()[1]}"
+            return f"ws://127.0.0.1:{await stack.enter_async_context(host(app))}"
 
         yield start
 

@@ -156,14 +156,26 @@ def test_what_replaces_a_function_must_be_one():
             greet = 1
 
 
-@pytest.mark.parametrize("name", ["on_receive", "dispatch", "send_json", "on_event"])
+@pytest.mark.parametrize(
+    "name", ["on_receive", "dispatch", "send_json", "on_event", "handlers", "websocket"]
+)
 def test_a_handler_cannot_stand_in_for_the_life_cycle(name):
-    with pytest.raises(TypeError, match=f"{name} is part of an endpoint's life"):
+    with pytest.raises(TypeError, match=f"Wrong.{name} is part of an endpoint's life"):
         HandlingEndpointMeta(
             "Wrong",
             (WebSocketHandlingEndpoint,),
             {name: on_event("x")(lambda self: None)},
         )
+
+
+@pytest.mark.parametrize("name", ["dispatch", "handlers", "websocket"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_handler_of_a_mixin_cannot_either(name, is_first):
+    mixin = type("Wrong", (), {name: Handler("x", lambda: None)})
+    bases = (mixin, WebSocketHandlingEndpoint)
+
+    with pytest.raises(TypeError, match=f"Wrong.{name} is part of an endpoint's life"):
+        HandlingEndpointMeta("Endpoint", bases if is_first else bases[::-1], {})
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import json
 
 import pytest
+from fastapi import HTTPException as FastAPIHTTPException
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -153,6 +154,23 @@ async def test_invalid_input_is_answered_and_the_next_message_served(
 
 
 @pytest.mark.parametrize(
+    "event",
+    [
+        *("__class__", "__init__", "__await__", "__dict__", "_connection", "_serve"),
+        *("attach_handler", "dispatch", "handlers", "on_connect", "on_disconnect"),
+        *("on_event", "on_receive", "send_exception", "send_json", "websocket"),
+        *("on_greet", "handle_greet", "fault", "ends", "greet ", "Greet"),
+    ],
+)
+async def test_a_client_reaches_handlers_and_nothing_else(event, endpoint, host):
+    refused, served = await host.run(endpoint, {"type": event}, {"type": "greet"})
+
+    assert refused["errors"][0]["type"] == "literal_error"
+    assert served == {"type": "greet", "text": "Hello Ada"}
+    assert endpoint.ends == [1001]
+
+
+@pytest.mark.parametrize(
     "fault",
     [
         KeyError("secret"),
@@ -181,6 +199,20 @@ async def test_an_http_exception_is_told_and_not_logged(endpoint, host, caplog):
 
     assert (entry["status"], entry["detail"]) == (404, "no such room")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("detail", [object(), "\ud800", ["x" * 100_000]])
+async def test_a_detail_that_cannot_be_told_leaves_the_connection(
+    detail, endpoint, host, caplog
+):
+    endpoint.fault = FastAPIHTTPException(404, detail)
+
+    failed, served = await host.run(endpoint, {"type": "fail"}, {"type": "greet"})
+
+    assert failed == {"errors": [INTERNAL]}
+    assert served["type"] == "greet"
+    assert endpoint.ends == [1001]
+    assert "could not be told" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,26 @@
 """What clients are told of exceptions, and what the log is."""
 
+import datetime as dt
 import json
 from json import JSONDecodeError
 from typing import Annotated, Any
 
 import pytest
 from fastapi import HTTPException as FastAPIHTTPException
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 from pydantic_core import PydanticCustomError
 from starlette.exceptions import HTTPException
 
 from pondsocket_asgi.endpoints import faults
+
+INTERNAL = {"type": "internal_error", "loc": [], "msg": "Internal server error"}
 
 
 def refuse(annotation, value):
@@ -40,11 +50,40 @@ def test_an_entry_has_type_place_message_and_context_but_no_input():
     ]
 
 
-@pytest.mark.parametrize("value", [object(), "x" * 1_000])
+CIRCLE = {}
+CIRCLE["again"] = CIRCLE
+
+
+def nest(depth):
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [object(), "x" * 1_000, ["\ud800"], CIRCLE, nest(500), b"\xff"]
+)
 def test_a_context_that_is_no_short_json_is_left_out(value):
     exc = refuse(fail_with(PydanticCustomError("odd", "Odd", {"value": value})), 1)
 
     assert faults.describe(exc) == [{"type": "odd", "loc": [], "msg": "Odd"}]
+
+
+def test_a_number_that_json_has_not_is_null_in_a_context():
+    exc = refuse(fail_with(PydanticCustomError("odd", "Odd", {"x": float("nan")})), 1)
+
+    assert faults.describe(exc)[0]["ctx"] == {"x": None}
+
+
+@pytest.mark.parametrize("count", [1, 101])
+def test_an_error_whose_text_is_no_text_is_logged_and_not_told(count, caplog):
+    odd = fail_with(PydanticCustomError("odd", "{x}", {"x": "\ud800"}))
+
+    entries = faults.describe(refuse(list[odd], [1] * count))
+
+    assert entries == [INTERNAL]
+    assert "UnicodeEncodeError" in caplog.text
 
 
 def test_what_a_validator_raised_is_told_by_its_text():
@@ -139,6 +178,49 @@ def test_an_http_exception_is_told_with_its_status_and_detail(exc, text):
     ]
 
 
+def test_a_detail_is_told_as_json_has_it():
+    detail = {"when": dt.date(2026, 11, 1), "more": (x for x in [float("nan"), 1])}
+
+    (entry,) = faults.describe(FastAPIHTTPException(404, detail))
+
+    assert entry["detail"] == {"when": "2026-11-01", "more": [None, 1]}
+
+
+def test_a_long_text_is_told_by_its_beginning():
+    (entry,) = faults.describe(HTTPException(404, "x" * 1_000_000))
+
+    assert entry["detail"] == "x" * 19_999 + "…"
+    assert entry["msg"] == "x" * 499 + "…"
+
+
+class Odd(BaseModel):
+    @model_serializer
+    def fail(self):
+        raise LookupError
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        *(object(), "\ud800", {"x": "\ud800"}, CIRCLE, nest(500), b"\xff", [10**5_000]),
+        *(ValueError("secret"), Odd(), ["x" * 20_000]),
+    ],
+)
+def test_a_detail_that_cannot_be_told_is_logged_instead(detail, caplog):
+    entries = faults.describe(FastAPIHTTPException(404, detail))
+
+    assert entries == [INTERNAL]
+    assert [each.message for each in caplog.records] == [
+        "an exception could not be told"
+    ]
+    assert caplog.records[0].exc_info
+
+
+def test_a_status_that_cannot_be_told_is_logged_instead(caplog):
+    assert faults.describe(HTTPException(object(), "secret")) == [INTERNAL]
+    assert "Unable to serialize" in caplog.text
+
+
 @pytest.mark.parametrize(
     "exc",
     [
@@ -148,9 +230,7 @@ def test_an_http_exception_is_told_with_its_status_and_detail(exc, text):
     ],
 )
 def test_nothing_is_told_of_other_exceptions(exc):
-    assert faults.describe(exc) == [
-        {"type": "internal_error", "loc": [], "msg": "Internal server error"}
-    ]
+    assert faults.describe(exc) == [INTERNAL]
 
 
 def raised(exception):

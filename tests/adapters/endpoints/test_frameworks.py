@@ -115,9 +115,9 @@ def in_a_fastapi_function():
     return app
 
 
-def without_a_framework():
+def without_a_framework(endpoint=Greeter):
     async def app(scope, receive, send):
-        await Greeter(scope, receive, send)
+        await endpoint(scope, receive, send)
 
     return app
 
@@ -136,8 +136,10 @@ ALL = [
 ]
 
 each_form = pytest.mark.parametrize("make_app", ALL)
+each_host = pytest.mark.parametrize("serve", ["uvicorn", "bridge"], indirect=True)
 
 
+@each_host
 @each_form
 async def test_an_endpoint_answers_wherever_it_is_routed(make_app, serve, open_client):
     client = await open_client(await serve(make_app()) + "/ws")
@@ -147,6 +149,7 @@ async def test_an_endpoint_answers_wherever_it_is_routed(make_app, serve, open_c
     assert answer == {"type": "greet", "text": "Hello Ada"}
 
 
+@each_host
 @each_form
 async def test_a_websocket_exception_closes_wherever_it_is_routed(
     make_app, serve, open_client
@@ -164,12 +167,14 @@ async def client(serve, open_client):
     return await open_client(await serve(in_starlette()) + "/ws")
 
 
+@each_host
 async def test_binary_frames_hold_json_too(client):
     answer = await client.ask(b'{"type": "greet", "name": "\xc3\x85sa"}')
 
     assert answer["text"] == "Hello Åsa"
 
 
+@each_host
 async def test_nested_models_arrive_and_plain_functions_run(client):
     user = {"name": "Ada", "age": "36"}
     answer = await client.ask({"type": "register", "user": user, "friends": [user]})
@@ -177,6 +182,7 @@ async def test_nested_models_arrive_and_plain_functions_run(client):
     assert answer == {"type": "register", "name": "Ada", "friends": ["Ada"]}
 
 
+@each_host
 async def test_answers_come_in_the_order_of_the_questions(client):
     for name in "abc":
         await client.send({"type": "greet", "name": name})
@@ -197,6 +203,7 @@ async def test_an_http_exception_of_a_handler_is_told(client):
     assert answer["errors"][0]["status"] == 403
 
 
+@each_host
 async def test_a_failing_handler_reveals_nothing_and_keeps_the_connection(client):
     answer = await client.ask({"type": "fail"})
 
@@ -208,9 +215,20 @@ async def test_a_failing_handler_reveals_nothing_and_keeps_the_connection(client
     assert (await client.ask({"type": "greet", "name": "Ada"}))["type"] == "greet"
 
 
-@pytest.mark.parametrize(("endpoint", "status"), [(Closed, 401), (Expelled, 403)])
-async def test_a_client_may_be_refused(endpoint, status, serve, open_client):
-    url = await serve(Starlette(routes=[WebSocketRoute("/ws", endpoint)]))
+@each_host
+@pytest.mark.parametrize(
+    ("app", "status"),
+    [
+        (Starlette(routes=[WebSocketRoute("/ws", Closed)]), 401),
+        (fastapi.FastAPI(routes=[WebSocketRoute("/ws", Closed)]), 401),
+        (Starlette(routes=[WebSocketRoute("/ws", Expelled)]), 403),
+        (without_a_framework(Expelled), 403),
+        # nobody there takes the exception, so it is the host's
+        (without_a_framework(Closed), 500),
+    ],
+)
+async def test_a_client_may_be_refused(app, status, serve, open_client):
+    url = await serve(app)
 
     with pytest.raises(InvalidStatus) as refused:
         await open_client(f"{url}/ws")
@@ -256,6 +274,7 @@ async def waiting_client(waiter, serve, open_client):
     return client
 
 
+@each_host
 async def test_the_code_of_a_client_that_left_without_its_answer_is_known(
     waiter, waiting_client
 ):
@@ -266,6 +285,7 @@ async def test_the_code_of_a_client_that_left_without_its_answer_is_known(
         assert await waiter.end == 4003
 
 
+@each_host
 async def test_a_client_that_vanished_without_its_answer_is_seen_off(
     waiter, waiting_client
 ):
@@ -328,7 +348,19 @@ async def test_a_thousand_invalid_messages_leave_connection_and_memory_as_they_w
     assert (await client.ask({"type": "greet", "name": "Ada"}))["type"] == "greet"
 
 
-async def test_a_message_of_a_megabyte_is_answered_with_a_hundred_errors(client):
+@each_host
+async def test_a_message_that_is_too_long_is_answered_with_the_limit(client):
+    answer = await client.ask('{"type": "greet", "name": "' + "x" * 65_536 + '"}')
+
+    assert answer["errors"][0]["type"] == "too_large"
+    assert answer["errors"][0]["ctx"] == {"limit": 65_536}
+
+
+@each_host
+async def test_a_message_of_a_megabyte_is_answered_with_a_hundred_errors(
+    client, monkeypatch
+):
+    monkeypatch.setattr(Greeter, "max_message_size", 0)
     wrong = '"x",' * 240_000
     answer = await client.ask(f'{{"type": "count", "numbers": [{wrong}1]}}')
 

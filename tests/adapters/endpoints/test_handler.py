@@ -71,7 +71,7 @@ async def test_an_answer_has_the_type_of_its_event(message):
     async def greet(name: str):
         return {"text": name, "json": 1, "_x": 2, "model_config": 3}
 
-    answer = await Handler("greet", greet).handle(message(name="Ada"))
+    answer = await Handler("greet", greet).handle(message=message(name="Ada"))
 
     assert isinstance(answer, WebSocketEventMessage)
     assert answer.model_dump() == {
@@ -131,6 +131,17 @@ async def test_a_bound_handler_has_its_endpoint(message):
     answer = await handler.bind(Endpoint()).handle(message())
 
     assert answer.text == "Hello Ada"
+
+
+def test_a_bound_handler_is_otherwise_the_same():
+    handler = Handler("greet", Endpoint.greet, Reply)
+
+    bound = handler.bind(Endpoint())
+
+    assert bound is not handler
+    assert (bound.event, bound.method) == (handler.event, handler.method)
+    assert bound.model is handler.model
+    assert bound.response_model is Reply
 
 
 async def test_a_handler_that_lacks_its_endpoint_says_so(message):

@@ -48,3 +48,18 @@ def test_an_unknown_event_is_told_the_known_ones(known, text):
 
     assert (error["type"], error["loc"]) == ("literal_error", ("type",))
     assert error["msg"] == text
+
+
+@pytest.mark.parametrize("encode", [str, str.encode])
+def test_a_message_above_the_limit_is_refused_before_it_is_read(encode):
+    with pytest.raises(ValidationError) as refused:
+        read_message(encode("[" * 101), 100)
+
+    [error] = refused.value.errors()
+    assert (error["type"], error["ctx"]) == ("too_large", {"limit": 100})
+    assert error["msg"] == "Message should have at most 100 bytes"
+
+
+@pytest.mark.parametrize("limit", [0, 18])
+def test_a_message_within_the_limit_is_read(limit):
+    assert read_message('{"type": "greet" }', limit).type == "greet"

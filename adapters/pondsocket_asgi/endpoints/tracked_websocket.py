@@ -1,4 +1,4 @@
-"""Connection: Starlette's WebSocket, which also knows how it ended."""
+"""TrackedWebSocket: Starlette's WebSocket, which also knows how it ended."""
 
 import asyncio
 import logging
@@ -7,7 +7,9 @@ from starlette.exceptions import WebSocketException
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-__all__ = ["Connection"]
+from pondsocket import truncate_reason
+
+__all__ = ["TrackedWebSocket"]
 
 logger: logging.Logger = logging.getLogger(__name__)
 
@@ -20,7 +22,7 @@ _NEVER_SENT = frozenset({_NO_STATUS, _ABNORMAL, 1015})
 _PATIENCE = 1.0  # seconds for a host to say how the client left
 
 
-class Connection(WebSocket):
+class TrackedWebSocket(WebSocket):
     """One WebSocket of an ASGI host."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,13 +67,17 @@ class Connection(WebSocket):
         return message.get("bytes") or b"" if text is None else text
 
     async def end(self, exc: WebSocketDisconnect | WebSocketException) -> None:
-        """Close it, or refuse it, as an exception says; harmless if it is closed."""
+        """Close it, or refuse it, as an exception says; harmless if it is closed.
+
+        The reason may hold what the client sent, so it is cut to what a close frame
+        takes (RFC 6455 5.5).
+        """
         ended = WebSocketState.DISCONNECTED
         if self.application_state is ended or self.client_state is ended:
             return
         code = _NORMAL if exc.code in _NEVER_SENT else exc.code
         try:
-            await self.close(code, exc.reason)
+            await self.close(code, truncate_reason(exc.reason))
         except WebSocketDisconnect:
             logger.debug("a client left before it was told to", exc_info=True)
 

@@ -7,13 +7,13 @@ from starlette.exceptions import WebSocketException
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocketDisconnect
 
-from pondsocket_asgi.endpoints import connection as module
-from pondsocket_asgi.endpoints.connection import Connection
+from pondsocket_asgi.endpoints import tracked_websocket as module
+from pondsocket_asgi.endpoints.tracked_websocket import TrackedWebSocket
 
 
 @pytest.fixture
 def connection(host, scope):
-    return Connection(scope, host.receive, host.send)
+    return TrackedWebSocket(scope, host.receive, host.send)
 
 
 @pytest.fixture
@@ -104,6 +104,13 @@ async def test_an_exception_closes_with_a_code_that_may_be_sent(
     close = {"type": "websocket.close", "code": code, "reason": "enough"}
     assert host.sent[-1] == close
     assert await accepted.find_close_code() == code
+
+
+@pytest.mark.parametrize("reason", ["x" * 1_000, "é" * 1_000, "\ud800" * 1_000])
+async def test_a_reason_is_cut_to_what_a_close_frame_takes(reason, accepted, host):
+    await accepted.end(WebSocketException(4001, reason))
+
+    assert 122 <= len(host.sent[-1]["reason"].encode()) <= 123
 
 
 async def test_what_is_closed_is_not_closed_again(accepted, host):
