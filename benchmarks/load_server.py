@@ -82,7 +82,12 @@ async def main() -> None:
     """Serve on a free port until standard input ends."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_reader(sys.stdin, stop.set)
+
+    def end() -> None:
+        loop.remove_reader(sys.stdin)  # its end would be told again and again
+        stop.set()
+
+    loop.add_reader(sys.stdin, end)
     await serve(
         build(),
         host="127.0.0.1",

@@ -1,8 +1,8 @@
-"""The bare libraries' echoes, each in a process of its own.
+"""The echoes of bare libraries and of ws_bridge, each in a process of its own.
 
-``python -m tests.autobahn.server aiohttp`` (or ``websockets``) prints its port and
-serves until its standard input ends. The settings are those that our adapters take from
-the default Options.
+``python -m tests.autobahn.server aiohttp`` (or ``websockets``, ``bridge``) prints its
+port and serves until its standard input ends. The libraries' settings are those that
+our adapters take from the default Options; the bridge compresses too.
 """
 
 import asyncio
@@ -15,6 +15,8 @@ import websockets
 from aiohttp import WSMsgType, web
 
 from pondsocket import Options
+from pondsocket_asgi.scope import Message, Receive, Scope, Send
+from pondsocket_asgi.ws_bridge import ServerConfig, serve
 
 options = Options()
 
@@ -61,14 +63,42 @@ async def serve_websockets(listener: socket.socket) -> AsyncIterator[None]:
         yield
 
 
-SERVERS = {"aiohttp": serve_aiohttp, "websockets": serve_websockets}
+@contextlib.asynccontextmanager
+async def serve_bridge(listener: socket.socket) -> AsyncIterator[None]:
+    async def echo(_: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        message: Message = await receive()
+        while message["type"] == "websocket.receive":
+            await send({**message, "type": "websocket.send"})
+            message = await receive()
+
+    stop = asyncio.Event()
+    config = ServerConfig(compression=True, lifespan="off")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve(echo, config=config, sockets=[listener], stop=stop))
+        yield
+        stop.set()
+
+
+SERVERS = {
+    "aiohttp": serve_aiohttp,
+    "bridge": serve_bridge,
+    "websockets": serve_websockets,
+}
 
 
 async def main(name: str) -> None:
     """Serve until standard input ends."""
     listener = socket.create_server(("127.0.0.1", 0))
     ended = asyncio.Event()
-    asyncio.get_running_loop().add_reader(sys.stdin, ended.set)
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        loop.remove_reader(sys.stdin)  # its end would be told again and again
+        ended.set()
+
+    loop.add_reader(sys.stdin, end)
     async with SERVERS[name](listener):
         print(listener.getsockname()[1], flush=True)
         await ended.wait()

@@ -3,21 +3,16 @@
 Each library echoes twice, bare and under our adapter, both in processes of their own.
 """
 
-import asyncio
-import contextlib
-import os
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.autobahn.python2 import MISSING, find_python2, prepare_suite
+from tests.autobahn.process import run_echo
 from tests.autobahn.wstest import Verdict, judge
-from tests.hosts.process import ROOT, run_host
+from tests.hosts.process import run_host
 
 pytestmark = [
     pytest.mark.autobahn,
@@ -26,47 +21,10 @@ pytestmark = [
 ]
 
 ECHO = "tests.autobahn.echo"
-PATIENCE = 30.0  # seconds for a process to start and to end
 RACES = 3  # times that a case which ended worse is played again
 CASES = 247  # as many as there are basic ones
 
 Verdicts = dict[str, Verdict]
-
-
-@contextlib.asynccontextmanager
-async def bare_echo(library: str, log: Path) -> AsyncIterator[int]:
-    """Serve a bare library's echo, yield its port."""
-    with log.open("ab") as output:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.autobahn.server", library),
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=output,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-        )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            line = await process.stdout.readline()
-        assert line, _read(log)
-        yield int(line)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-
-
-def _read(log: Path) -> str:
-    return log.read_text(errors="replace")
-
-
-@pytest.fixture(scope="module")
-def suite() -> Path:
-    """The interpreter that has Autobahn's suite."""
-    python2 = find_python2()
-    if python2 is None:
-        pytest.skip(MISSING)
-    return prepare_suite(python2)
 
 
 @pytest_asyncio.fixture(
@@ -80,7 +38,7 @@ async def verdicts(request, suite, tmp_path_factory) -> tuple[Verdicts, Verdicts
 
     log = new_directory() / "servers"
     async with (
-        bare_echo(request.param, log) as bare,
+        run_echo(request.param, log) as bare,
         run_host(f"serve-{request.param}", ECHO, log) as ours,
     ):
         found = await judge(suite, {"bare": bare, "ours": ours.port}, new_directory())
