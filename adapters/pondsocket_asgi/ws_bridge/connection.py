@@ -148,7 +148,7 @@ class Connection:
         try:
             receive = create_ws_receive(self._events)
             await self._app(self._scope, receive, self._sender.send)
-            if not (self._sender.has_answered or self._events.has_ended):
+            if not (self._sender.has_answered or self._is_client_gone):
                 logger.error("the application ended without an answer to the handshake")
             code = _NORMAL
         except Exception as error:  # the rim: the application's
@@ -160,6 +160,10 @@ class Connection:
         finally:
             self._is_application_done = True
             self._finish(code, _SERVER_ERROR)
+
+    @property
+    def _is_client_gone(self) -> bool:
+        return self._events.has_ended or self._writer.is_closing()
 
     def _finish(self, code: int, status: int) -> None:
         """End what the application has not ended itself, at whatever point it is."""

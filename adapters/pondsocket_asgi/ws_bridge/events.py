@@ -1,6 +1,7 @@
 """EventQueue: what waits for an application, bounded by number and by bytes."""
 
 import asyncio
+import sys
 from typing import Any
 
 __all__ = ["Event", "EventQueue"]
@@ -16,7 +17,7 @@ class EventQueue(asyncio.Queue[Event]):
 
     Args:
         max_messages: It is full from so many on.
-        max_bytes: It is full from so many on (of text: characters); 0 for no limit.
+        max_bytes: It is full from so many on, as they are in memory; 0 for no limit.
     """
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
@@ -66,4 +67,4 @@ class EventQueue(asyncio.Queue[Event]):
 
 
 def _size_of(event: Event) -> int:
-    return len(event.get("text") or event.get("bytes") or "")
+    return sys.getsizeof(event.get("text") or event.get("bytes"))

@@ -92,6 +92,9 @@ async def refuse(
     config: ServerConfig,
 ) -> None:
     """Send a response and close; waits at most ``config.close_timeout`` seconds."""
+    if not response or writer.is_closing():
+        writer.transport.abort()
+        return
     try:
         async with asyncio.timeout(config.close_timeout):
             writer.write(response)

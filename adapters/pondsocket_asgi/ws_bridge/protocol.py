@@ -49,7 +49,9 @@ _TEXT = Opcode.TEXT
 _CONTINUATION = Opcode.CONTINUATION
 _FIRST_CONTROL = Opcode.CLOSE
 
-_INFLATED_AT_ONCE = 262_144  # bytes; once they are exceeded, the rest waits
+# What one call brings: once it is exceeded the rest waits.
+_BYTES_AT_ONCE = 262_144
+_BYTES_OF_A_FRAME = 1024  # that even an empty one counts for: 256 at once
 
 _new_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
@@ -117,8 +119,8 @@ class WSProtocol:
         extensions: What to answer as Sec-WebSocket-Extensions, None for nothing.
         close_sent: Whether our close frame was returned, or waits in the output.
         close_received: Whether the client's came; ours is then sent, too.
-        has_more: Whether the last ``receive`` brought only a part, since much came out
-            of few bytes. Call it again, with b"", before you read more.
+        has_more: Whether the last ``receive`` brought only a part, since there was much
+            in few bytes. Let others have a turn and call it again, with b"".
     """
 
     __slots__ = (
@@ -309,10 +311,10 @@ class WSProtocol:
             UnicodeDecodeError: If a text is none.
         """
         incoming, next_piece = self._incoming, self._next_piece
-        budget = _INFLATED_AT_ONCE if self._is_deflating else sys.maxsize
+        budget = _BYTES_AT_ONCE
         while incoming and (piece := next_piece()) is not None:
             opcode, payload, frame_ends, is_last = piece
-            budget -= len(payload)
+            budget -= len(payload) + _BYTES_OF_A_FRAME
             if opcode >= _FIRST_CONTROL:
                 self._take_control(piece, received, now, unsent)
                 if self.close_received:

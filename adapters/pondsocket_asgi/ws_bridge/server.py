@@ -36,6 +36,9 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 _FAMILIES: Final = (socket.AF_INET, socket.AF_INET6)
 
+_ACCEPTED_AT_ONCE: Final = 64  # per turn of the loop; asyncio logs as often if it fails
+_REFUSED_AT_ONCE: Final = 32  # who wait for their 503 beside ``max_connections``
+
 _SERVER_ERROR: Final = 500
 _UNAVAILABLE: Final = 503
 
@@ -128,6 +131,9 @@ class _Server:
     async def _listen(self, bound: socket.socket) -> asyncio.Server:
         if bound.family not in _FAMILIES:
             raise ValueError(f"sockets: expected TCP, got {bound.family.name}")
+        # What is accepted takes it over. Otherwise several small frames would wait for
+        # the client's acknowledgements, tens of milliseconds each.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         config = self._config
         tls: dict[str, Any] = {}
         if config.ssl is not None:
@@ -136,12 +142,15 @@ class _Server:
                 "ssl_handshake_timeout": config.handshake_timeout,
                 "ssl_shutdown_timeout": config.close_timeout,
             }
-        return await asyncio.start_server(
-            self._take, sock=bound, backlog=BACKLOG, **tls
+        server = await asyncio.start_server(
+            self._take, sock=bound, backlog=_ACCEPTED_AT_ONCE, **tls
         )
+        bound.listen(BACKLOG)  # so many may wait all the same
+        return server
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._is_stopping:  # it was accepted just before
+        refused = len(self._clients) - len(self._admitted)
+        if self._is_stopping or refused >= _REFUSED_AT_ONCE:
             writer.transport.abort()
             return
         task = asyncio.create_task(self._serve_client(reader, writer), name="pond-ws")

@@ -43,7 +43,10 @@ def frame(opcode, payload=b"", *, first=FIN, mask=b"\x11\x22\x33\x44", length=No
 
 
 def receive(protocol, *frames, now=0.0, unsent=0):
-    return protocol.receive(b"".join(frames), now=now, unsent=unsent)
+    received = protocol.receive(b"".join(frames), now=now, unsent=unsent)
+    while protocol.has_more:
+        received += protocol.receive(b"", now=now, unsent=unsent)
+    return received
 
 
 def close_frame(code, reason=""):
@@ -316,6 +319,14 @@ def test_a_ping_after_our_close_frame_is_not_answered(protocol):
 
     assert receive(protocol, frame(PING)) == []
     assert protocol.take_output() == b""
+
+
+def test_many_messages_in_few_bytes_come_in_parts(protocol):
+    parts = [protocol.receive(frame(TEXT) * 600, now=0.0)]
+    while protocol.has_more:
+        parts.append(protocol.receive(b"", now=0.0))
+
+    assert [len(part) for part in parts] == [257, 257, 86]
 
 
 FLOODS = pytest.mark.parametrize(

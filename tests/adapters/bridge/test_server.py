@@ -551,6 +551,19 @@ async def test_clients_that_come_with_the_end_are_let_go(start):
         client.close()
 
 
+async def test_small_frames_do_not_wait_for_acknowledgements():
+    stop, found = asyncio.Event(), []
+
+    def look(_):
+        found.append(bound.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        stop.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        await serve(echo, sockets=[bound], stop=stop, on_ready=look)
+
+    assert found == [1]
+
+
 async def test_sockets_of_another_kind_are_refused(tmp_path):
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(tmp_path / "socket"))
