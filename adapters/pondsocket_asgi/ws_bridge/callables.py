@@ -161,8 +161,12 @@ class Sender:
         except OSError as error:  # TimeoutError is one
             raise ClientDisconnected("the client was lost") from error
 
+    @property
+    def _is_client_gone(self) -> bool:
+        return self._is_cut or self._writer.is_closing()
+
     def _write(self, data: bytes) -> None:
-        if self._is_cut or self._writer.is_closing():
+        if self._is_client_gone:
             raise ClientDisconnected("the client is gone")
         self._writer.write(data)
 
@@ -214,7 +218,8 @@ class Sender:
         self._accept_event.set()
 
     def _refuse(self) -> None:
-        self._write(render_response(_FORBIDDEN, (), b""))
+        if not self._is_client_gone:
+            self._write(render_response(_FORBIDDEN, (), b""))
         self._end()
 
     def _start_denial(self, message: Message) -> None:
@@ -233,7 +238,7 @@ class Sender:
             self._end()
 
     def _close(self, message: Message) -> None:
-        if not (self._is_cut or self._writer.is_closing() or self._protocol.is_closing):
+        if not (self._is_client_gone or self._protocol.is_closing):
             code = message.get("code")
             reason = message.get("reason") or ""
             self._write(self._protocol.close(_NORMAL if code is None else code, reason))

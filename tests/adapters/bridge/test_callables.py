@@ -232,7 +232,6 @@ async def test_a_message_to_somebody_who_has_closed_is_a_disconnect(wire):
     ("stage", "message"),
     [
         ("undecided", ACCEPT),
-        ("undecided", CLOSING),
         ("undecided", START),
         ("denying", BODY),
         ("accepted", saying(text="late")),
@@ -346,15 +345,10 @@ async def test_a_close_to_somebody_who_has_closed_is_no_error(wire):
     assert wire.closed.is_set()
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        1000,
-        1006,
-    ],
-)
-async def test_a_close_to_somebody_who_is_gone_is_no_error(wire, code):
-    await wire.go_to("accepted")
+@pytest.mark.parametrize("stage", ["undecided", "accepted"])
+@pytest.mark.parametrize("code", [1000, 1006])
+async def test_a_close_to_somebody_who_is_gone_is_no_error(wire, stage, code):
+    await wire.go_to(stage)
     wire.writer.close()
 
     await wire.send({**CLOSING, "code": code})  # Litestar hands on what it was told
