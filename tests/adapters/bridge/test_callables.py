@@ -218,6 +218,25 @@ async def test_a_message_needs_a_content(wire, content):
         await wire.send(saying(**content))
 
 
+@pytest.mark.parametrize(
+    ("stage", "message", "complaint"),
+    [
+        ("accepted", saying(text=b"hello"), "text: expected str, got bytes"),
+        ("accepted", saying(bytes="hello"), "bytes: expected bytes, got str"),
+        ("undecided", {"type": START["type"]}, "status: expected int, got NoneType"),
+        ("undecided", {**START, "status": "401"}, "status: expected int, got str"),
+        ("undecided", {**START, "headers": [("a", b"b")]}, "headers: expected bytes"),
+        ("denying", {**BODY, "body": "hello"}, "body: expected bytes, got str"),
+    ],
+    ids=str,
+)
+async def test_content_of_another_type_is_an_error(wire, stage, message, complaint):
+    await wire.go_to(stage)
+
+    with pytest.raises(TypeError, match=complaint):
+        await wire.send(message)
+
+
 async def test_a_message_to_somebody_who_has_closed_is_a_disconnect(wire):
     await wire.go_to("accepted")
     wire.protocol.receive(close_frame(1000), now=0.0)

@@ -551,6 +551,17 @@ async def test_clients_that_come_with_the_end_are_let_go(start):
         client.close()
 
 
+async def test_not_all_who_are_refused_get_to_hear_why(start):
+    server = await start(max_connections=1, close_timeout=5.0)
+    await server.open()
+    strangers = [await server.dial() for _ in range(40)]
+
+    answers = [await client.read_rest() for client in strangers]
+
+    assert all(answer.startswith(b"HTTP/1.1 503 ") for answer in answers[:32])
+    assert answers[32:] == [b""] * 8
+
+
 async def test_small_frames_do_not_wait_for_acknowledgements():
     stop, found = asyncio.Event(), []
 
