@@ -111,7 +111,7 @@ class Sender:
 
     __slots__ = (
         "_accept_event", "_close_event", "_denial_timeout", "_is_cut", "_key",
-        "_protocol", "_stage", "_writer",
+        "_protocol", "_stage", "_transport", "_writer",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +125,7 @@ class Sender:
         denial_timeout: float | None = None,
     ) -> None:
         self._writer = writer
+        self._transport = writer.transport  # what the writer would ask each time
         self._protocol = ws_protocol
         self._key = ws_key
         self._accept_event = accept_event
@@ -144,13 +145,12 @@ class Sender:
 
     async def send(self, message: Message) -> None:
         """Take one message of the application; see ``create_ws_send``."""
-        writer = self._writer
         kind = message.get("type")
         if kind == "websocket.send" and self._stage is _Stage.ACCEPTED:
             self._write(self._frame(message))
         else:
             self._take(kind, message)
-        if writer.transport.get_write_buffer_size():
+        if self._transport.get_write_buffer_size():
             await self._drain()
 
     async def _drain(self) -> None:
@@ -163,12 +163,13 @@ class Sender:
 
     @property
     def _is_client_gone(self) -> bool:
-        return self._is_cut or self._writer.is_closing()
+        return self._is_cut or self._transport.is_closing()
 
     def _write(self, data: bytes) -> None:
-        if self._is_client_gone:
+        transport = self._transport
+        if self._is_cut or transport.is_closing():
             raise ClientDisconnected("the client is gone")
-        self._writer.write(data)
+        transport.write(data)
 
     def _frame(self, message: Message) -> bytes:
         data = message.get("bytes")

@@ -25,7 +25,7 @@ from pondsocket_asgi.ws_bridge.callables import (
     create_ws_receive,
 )
 from pondsocket_asgi.ws_bridge.config import ServerConfig
-from pondsocket_asgi.ws_bridge.events import EventQueue
+from pondsocket_asgi.ws_bridge.events import Event, EventQueue
 from pondsocket_asgi.ws_bridge.keepalive import KeepAlive
 from pondsocket_asgi.ws_bridge.lingering import linger
 from pondsocket_asgi.ws_bridge.opening import Handshake
@@ -209,13 +209,18 @@ class Connection:
 
     async def _read_early(self) -> None:
         """Keep what comes before the acceptance; a client should send nothing then."""
-        while len(self._unread) < _EARLY_SIZE:
-            data = await self._read()
-            if not data:
-                self._tell_of_end(_ABNORMAL)
-                self._sender.cut()
-                return
-            self._unread += data
+        try:
+            while len(self._unread) < _EARLY_SIZE:
+                data = await self._reader.read(_READ_SIZE)
+                if not data:
+                    break
+                self._unread += data
+            else:
+                return  # the rest waits for the decision
+        except OSError as error:
+            logger.debug("a client was lost before it was accepted: %r", error)
+        self._tell_of_end(_ABNORMAL)
+        self._sender.cut()
 
     async def _converse(self) -> None:
         self._keepalive.start()
@@ -225,57 +230,52 @@ class Connection:
                     self._hurry()
                 await self._read_frames()
         except OSError as error:  # TimeoutError is one
-            logger.debug("a client did not close as it should: %r", error)
+            logger.debug("a client was lost, or did not close in time: %r", error)
         finally:
             self._deadline = None
             self._keepalive.stop()
 
     async def _read_frames(self) -> None:
-        data = self._unread or await self._read()
-        self._unread = b""
+        # Each message comes by here: looked up once, and nothing is called in between.
+        protocol, events, keepalive = self._protocol, self._events, self._keepalive
+        read, clock = self._reader.read, self._loop.time
         unsent = self._writer.transport.get_write_buffer_size
-        while data or self._protocol.has_more:
-            self._keepalive.last_heard = now = self._loop.time()
-            received = self._protocol.receive(data, now=now, unsent=unsent())
-            if output := self._protocol.take_output():
+        data = self._unread or await read(_READ_SIZE)
+        self._unread = b""
+        while data or protocol.has_more:
+            keepalive.last_heard = now = clock()
+            received = protocol.receive(data, now=now, unsent=unsent())
+            if output := protocol.take_output():
                 self._write(output)
             for each in received:
                 if isinstance(each, (str, bytes)):
-                    await self._hand_over(each)
+                    kind = "text" if isinstance(each, str) else "bytes"
+                    event = {"type": "websocket.receive", kind: each}
+                    try:
+                        events.put_nowait(event)
+                    except asyncio.QueueFull:
+                        await self._wait_for_room(event)
                 elif isinstance(each, Closed):
                     await self._take_close(each)
                     return
-            if self._protocol.has_more:
+            if protocol.has_more:
                 data = b""
                 await asyncio.sleep(0)  # others' turn
             else:
-                data = await self._read()
-        self._tell_of_end(_ABNORMAL)
+                data = await read(_READ_SIZE)
 
-    async def _hand_over(self, message: str | bytes) -> None:
-        kind = "text" if isinstance(message, str) else "bytes"
-        event = {"type": "websocket.receive", kind: message}
-        try:
-            self._events.put_nowait(event)
-        except asyncio.QueueFull:
-            self._keepalive.is_deaf = True
-            await self._events.put(event)
-            self._keepalive.is_deaf = False
-            self._keepalive.last_heard = self._loop.time()
+    async def _wait_for_room(self, event: Event) -> None:
+        """Hand over a message when the application has taken another."""
+        self._keepalive.is_deaf = True
+        await self._events.put(event)
+        self._keepalive.is_deaf = False
+        self._keepalive.last_heard = self._loop.time()
 
     async def _take_close(self, closed: Closed) -> None:
         self._tell_of_end(closed.code, closed.reason)
         if not closed.by_client:
             self._hurry()
             await linger(self._reader, self._writer)
-
-    async def _read(self) -> bytes:
-        """Return what came, b"" once the client is gone."""
-        try:
-            return await self._reader.read(_READ_SIZE)
-        except OSError as error:
-            logger.debug("a client was lost: %r", error)
-            return b""
 
     async def _close(self, *, is_refused: bool) -> None:
         """Let the last bytes out and close the socket."""

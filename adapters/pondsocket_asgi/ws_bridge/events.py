@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections import deque
 from typing import Any
 
 __all__ = ["Event", "EventQueue"]
@@ -35,9 +36,10 @@ class EventQueue(asyncio.Queue[Event]):
 
     def full(self) -> bool:
         """Tell whether the next ``put`` has to wait."""
-        return not self._is_discarding and (
-            self._bytes >= self._max_bytes or self.qsize() >= self._max_messages
+        is_full = (
+            self._bytes >= self._max_bytes or len(self._queue) >= self._max_messages
         )
+        return is_full and not self._is_discarding
 
     def discard(self) -> None:
         """Drop what is there and what comes, but for the end; who waits goes on."""
@@ -52,16 +54,19 @@ class EventQueue(asyncio.Queue[Event]):
             self._is_discarding = True
             self.put_nowait(event)
 
-    # The hooks that asyncio.Queue has for its subclasses.
+    # The hooks that asyncio.Queue has for its subclasses; `_queue` is what it looks at.
+
+    def _init(self, maxsize: int) -> None:
+        self._queue: deque[Event] = deque()
 
     def _put(self, item: Event) -> None:
         if self._is_discarding and item is not self._end:
             return
         self._bytes += _size_of(item)
-        super()._put(item)
+        self._queue.append(item)
 
     def _get(self) -> Event:
-        item: Event = super()._get()
+        item = self._queue.popleft()
         self._bytes -= _size_of(item)
         return item
 
