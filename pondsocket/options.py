@@ -4,15 +4,24 @@ Sizes are in bytes, times in seconds. 0 means unlimited (or never) where a field
 bounds allow it.
 """
 
-import math
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import InitVar, dataclass, fields
 from enum import StrEnum
-from typing import Annotated, Any, Final, get_type_hints
+from typing import Annotated, Final
 
 from pondsocket.hooks import Hooks
 from pondsocket.origin import is_origin_rule
+from pondsocket.rules import (
+    Count,
+    Deadline,
+    Limit,
+    Period,
+    Rate,
+    Rule,
+    Switch,
+    check_settings,
+)
 from pondsocket.types import Limits
 
 __all__ = ["Options", "SlowConsumerPolicy"]
@@ -29,23 +38,6 @@ class SlowConsumerPolicy(StrEnum):
     """The connection stays and loses what came last."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What a field may hold: the test, and how an error says it."""
-
-    allowed: str
-    admits: Callable[[Any], bool]
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    # The comparison is False for NaN too.
-    return _is_whole(value) or (isinstance(value, float) and abs(value) < math.inf)
-
-
 def _are_origins(value: object) -> bool:
     return (
         isinstance(value, Collection)
@@ -54,60 +46,31 @@ def _are_origins(value: object) -> bool:
     )
 
 
-_Limit = Annotated[
-    int,
-    _Rule(
-        "a whole number of at least 0 (0: unlimited)", lambda x: _is_whole(x) and x >= 0
-    ),
-]
-_Count = Annotated[
-    int,
-    _Rule("a whole number of at least 1", lambda x: _is_whole(x) and x >= 1),
-]
-_Rate = Annotated[
-    float,
-    _Rule("a number of at least 0 (0: unlimited)", lambda x: _is_number(x) and x >= 0),
-]
-_Period = Annotated[
-    float,
-    _Rule(
-        "a number of seconds of at least 0 (0: never)",
-        lambda x: _is_number(x) and x >= 0,
-    ),
-]
-_Deadline = Annotated[
-    float,
-    _Rule("a number of seconds above 0", lambda x: _is_number(x) and x > 0),
-]
 _Policy = Annotated[
     SlowConsumerPolicy,
-    _Rule(
+    Rule(
         "one of " + ", ".join(repr(policy.value) for policy in SlowConsumerPolicy),
         lambda x: x in list(SlowConsumerPolicy),
     ),
 ]
 _Origins = Annotated[
     Sequence[str],
-    _Rule(
+    Rule(
         "a list of '*', 'null', 'https://example.com', 'https://*.example.com'",
         _are_origins,
     ),
 ]
-_Switch = Annotated[
-    bool,
-    _Rule("True or False", lambda x: isinstance(x, bool)),
-]
 _Name = Annotated[
     str,
-    _Rule("a string", lambda x: isinstance(x, str)),
+    Rule("a string", lambda x: isinstance(x, str)),
 ]
 _Word = Annotated[
     str,
-    _Rule("a string that is not empty", lambda x: isinstance(x, str) and x != ""),
+    Rule("a string that is not empty", lambda x: isinstance(x, str) and x != ""),
 ]
 _Hooks = Annotated[
     Hooks | None,
-    _Rule("Hooks or None", lambda x: x is None or isinstance(x, Hooks)),
+    Rule("Hooks or None", lambda x: x is None or isinstance(x, Hooks)),
 ]
 
 _REPLACEMENTS: Final = {  # in the order of the fields of Options
@@ -178,43 +141,43 @@ class Options:
         ValueError: If a value is none that its field allows; names field and values.
     """
 
-    max_message_size: _Limit = 1_048_576
-    max_connections: _Limit = 0
-    max_channels_per_connection: _Limit = 256
-    max_channel_name_length: _Limit = 512
-    max_event_name_length: _Limit = 256
-    max_request_id_length: _Limit = 256
-    max_nesting_depth: _Limit = 64
-    max_messages_per_second: _Rate = 1000.0
-    flood_tolerance: _Period = 10.0
-    inbound_max_messages: _Count = 256
-    inbound_max_bytes: _Limit = 1_048_576
-    max_concurrent_handlers: _Count = 10
-    handshake_timeout: _Period = 10.0
+    max_message_size: Limit = 1_048_576
+    max_connections: Limit = 0
+    max_channels_per_connection: Limit = 256
+    max_channel_name_length: Limit = 512
+    max_event_name_length: Limit = 256
+    max_request_id_length: Limit = 256
+    max_nesting_depth: Limit = 64
+    max_messages_per_second: Rate = 1000.0
+    flood_tolerance: Period = 10.0
+    inbound_max_messages: Count = 256
+    inbound_max_bytes: Limit = 1_048_576
+    max_concurrent_handlers: Count = 10
+    handshake_timeout: Period = 10.0
 
-    outbound_max_messages: _Count = 1000
-    outbound_max_bytes: _Limit = 1_048_576
+    outbound_max_messages: Count = 1000
+    outbound_max_bytes: Limit = 1_048_576
     slow_consumer: _Policy = SlowConsumerPolicy.CLOSE
-    send_timeout: _Deadline = 10.0
-    handler_timeout: _Period = 30.0
-    ping_interval: _Period = 30.0
-    pong_wait: _Deadline = 60.0
-    max_presence_bytes: _Limit = 16_384
-    presence_budget: _Limit = 65_536
-    compression: _Switch = False
+    send_timeout: Deadline = 10.0
+    handler_timeout: Period = 30.0
+    ping_interval: Period = 30.0
+    pong_wait: Deadline = 60.0
+    max_presence_bytes: Limit = 16_384
+    presence_budget: Limit = 65_536
+    compression: Switch = False
 
     allowed_origins: _Origins = ()
-    trust_forwarded: _Switch = False
+    trust_forwarded: Switch = False
 
     node_id: _Name = ""
     namespace: _Word = "default"
     key_prefix: _Word = "pondsocket"
-    heartbeat_interval: _Deadline = 30.0
-    heartbeat_timeout: _Deadline = 90.0
-    anti_entropy_interval: _Deadline = 10.0
-    user_get_timeout: _Deadline = 2.0
-    publish_timeout: _Deadline = 1.0
-    subscribe_timeout: _Deadline = 2.0
+    heartbeat_interval: Deadline = 30.0
+    heartbeat_timeout: Deadline = 90.0
+    anti_entropy_interval: Deadline = 10.0
+    user_get_timeout: Deadline = 2.0
+    publish_timeout: Deadline = 1.0
+    subscribe_timeout: Deadline = 2.0
 
     hooks: _Hooks = None
 
@@ -235,12 +198,7 @@ class Options:
                     DeprecationWarning,
                     stacklevel=3,
                 )
-        for name, rule in _RULES.items():
-            value = getattr(self, name)
-            if not rule.admits(value):
-                raise ValueError(
-                    f"Options.{name} must be {rule.allowed}, got {value!r}"
-                )
+        check_settings(self)
         if self.heartbeat_timeout <= self.heartbeat_interval:
             raise ValueError(
                 f"Options.heartbeat_timeout must be above heartbeat_interval "
@@ -255,10 +213,3 @@ class Options:
         return Limits(
             **{each.name: getattr(self, each.name) for each in fields(Limits)}
         )
-
-
-_RULES: Final[dict[str, _Rule]] = {
-    name: hint.__metadata__[0]
-    for name, hint in get_type_hints(Options, include_extras=True).items()
-    if hasattr(hint, "__metadata__")
-}

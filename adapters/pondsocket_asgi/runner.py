@@ -28,6 +28,7 @@ from pondsocket.web import (
     size_limit_for,
 )
 from pondsocket_asgi.app import PondASGIApp
+from pondsocket_asgi.draining import serve_and_drain
 from pondsocket_asgi.exchange import send_answer
 from pondsocket_asgi.scope import ASGIApp, Receive, Scope, Send
 from pondsocket_asgi.uvicorn import WebSocketProtocol
@@ -63,20 +64,16 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
         options=pond.options,
         on_started=lambda: on_ready(actual_port),
     )
-    serving = asyncio.create_task(server.serve(sockets), name="pond-uvicorn")
-    stopping = asyncio.create_task(stop.wait(), name="pond-stop")
-    try:
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not serving.done():
-            await pond.drain(grace)
-    finally:
-        stopping.cancel()
-        await pond.close()
+
+    def end() -> None:
         server.should_exit = True
-        try:
-            await serving
-        finally:
-            close_sockets(sockets)
+
+    try:
+        await serve_and_drain(
+            pond, server.serve(sockets), grace=grace, stop=stop, end=end
+        )
+    finally:
+        close_sockets(sockets)
 
 
 def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:

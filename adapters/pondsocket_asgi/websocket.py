@@ -21,7 +21,7 @@ put a plain ASGI application like the one above into the router.
 import logging
 from collections.abc import Iterable, Sequence
 
-from pondsocket.errors import truncate_reason
+from pondsocket import truncate_reason
 from pondsocket.web import ClientLeft
 from pondsocket_asgi.disconnects import is_disconnect
 from pondsocket_asgi.scope import Receive, Scope, Send

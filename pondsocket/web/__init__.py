@@ -4,6 +4,15 @@ This is the front door for adapters: a handshake is decided by ``admit``, a WebS
 becomes a ``WebSocketTransport``, and an ``SSEService`` answers all other requests.
 """
 
+from pondsocket.rules import (
+    Count,
+    Deadline,
+    Limit,
+    Period,
+    Rule,
+    Switch,
+    check_settings,
+)
 from pondsocket.web.errors import BodyTooLarge, ClientLeft
 from pondsocket.web.event_stream import EventStream, StreamResponse
 from pondsocket.web.frame_budget import FrameBudget
@@ -20,20 +29,27 @@ __all__ = [
     "Admission",
     "BodyTooLarge",
     "ClientLeft",
+    "Count",
+    "Deadline",
     "EventStream",
     "FrameBudget",
     "HTTPAnswer",
     "HTTPRequest",
     "HeaderFields",
+    "Limit",
     "PageAnswers",
     "Pages",
+    "Period",
     "Refusal",
+    "Rule",
     "SSEService",
     "SendPump",
     "StreamAnswer",
     "StreamResponse",
+    "Switch",
     "WebSocketTransport",
     "admit",
+    "check_settings",
     "close_sockets",
     "open_sockets",
     "size_limit_for",

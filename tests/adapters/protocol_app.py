@@ -134,7 +134,7 @@ class ProtocolApp:
 
 def _tasks_of_pondsocket() -> list[asyncio.Task[Any]]:
     """Tasks that serve connections; those of the hosts themselves go on."""
-    hosts = {"pond-bridge", "pond-stop", "pond-uvicorn"}
+    hosts = {"pond-server", "pond-stop"}
     return [
         task
         for task in asyncio.all_tasks()

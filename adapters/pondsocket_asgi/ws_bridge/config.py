@@ -3,13 +3,40 @@
 Sizes are in bytes, times in seconds.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from ssl import SSLContext  # a field is called like its module
-from typing import Any, Final, Literal
+from typing import Annotated, Literal
+
+from pondsocket.web import (
+    Count,
+    Deadline,
+    Limit,
+    Period,
+    Rule,
+    Switch,
+    check_settings,
+)
 
 __all__ = ["ServerConfig"]
+
+
+def _is_mount(value: object) -> bool:
+    return isinstance(value, str) and (
+        value == "" or (value.startswith("/") and not value.endswith("/"))
+    )
+
+
+_Mount = Annotated[
+    str, Rule("'' or a path like '/ws', without a slash at its end", _is_mount)
+]
+_TLS = Annotated[
+    SSLContext | None,
+    Rule("an ssl.SSLContext or None", lambda x: x is None or isinstance(x, SSLContext)),
+]
+_Lifespan = Annotated[
+    Literal["auto", "on", "off"],
+    Rule("'auto', 'on' or 'off'", lambda x: x in {"auto", "on", "off"}),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,84 +71,21 @@ class ServerConfig:
         ValueError: If a value is none that its field allows; names field and values.
     """
 
-    root_path: str = ""
-    ssl: SSLContext | None = None
-    max_message_size: int = 16 * 1024 * 1024
-    max_header_bytes: int = 16_384
-    max_header_count: int = 100
-    handshake_timeout: float = 10.0
-    close_timeout: float = 10.0
-    ping_interval: float = 20.0
-    ping_timeout: float = 20.0
-    compression: bool = False
-    max_queue: int = 32
-    write_buffer: int = 65_536
-    max_connections: int = 0
-    shutdown_timeout: float = 10.0
-    lifespan: Literal["auto", "on", "off"] = "auto"
+    root_path: _Mount = ""
+    ssl: _TLS = None
+    max_message_size: Limit = 16 * 1024 * 1024
+    max_header_bytes: Count = 16_384
+    max_header_count: Count = 100
+    handshake_timeout: Deadline = 10.0
+    close_timeout: Deadline = 10.0
+    ping_interval: Period = 20.0
+    ping_timeout: Deadline = 20.0
+    compression: Switch = False
+    max_queue: Count = 32
+    write_buffer: Count = 65_536
+    max_connections: Limit = 0
+    shutdown_timeout: Deadline = 10.0
+    lifespan: _Lifespan = "auto"
 
     def __post_init__(self) -> None:
-        for name, rule in _RULES.items():
-            value = getattr(self, name)
-            if not rule.admits(value):
-                raise ValueError(
-                    f"ServerConfig.{name} must be {rule.allowed}, got {value!r}"
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What a field may hold: how an error says it, and the test."""
-
-    allowed: str
-    admits: Callable[[Any], bool]
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    # the comparison is False for NaN too
-    return _is_whole(value) or (isinstance(value, float) and abs(value) < math.inf)
-
-
-def _is_mount(value: object) -> bool:
-    return isinstance(value, str) and (
-        value == "" or (value.startswith("/") and not value.endswith("/"))
-    )
-
-
-_LIMIT: Final = _Rule(
-    "a whole number of at least 0 (0: unlimited)", lambda x: _is_whole(x) and x >= 0
-)
-_COUNT: Final = _Rule("a whole number of at least 1", lambda x: _is_whole(x) and x >= 1)
-_PERIOD: Final = _Rule(
-    "a number of seconds of at least 0 (0: never)",
-    lambda x: _is_number(x) and x >= 0,
-)
-_DEADLINE: Final = _Rule(
-    "a number of seconds above 0", lambda x: _is_number(x) and x > 0
-)
-_RULES: Final[dict[str, _Rule]] = {
-    "root_path": _Rule(
-        "'' or a path like '/ws', without a slash at its end", _is_mount
-    ),
-    "ssl": _Rule(
-        "an ssl.SSLContext or None",
-        lambda x: x is None or isinstance(x, SSLContext),
-    ),
-    "max_message_size": _LIMIT,
-    "max_header_bytes": _COUNT,
-    "max_header_count": _COUNT,
-    "handshake_timeout": _DEADLINE,
-    "close_timeout": _DEADLINE,
-    "ping_interval": _PERIOD,
-    "ping_timeout": _DEADLINE,
-    "compression": _Rule("True or False", lambda x: isinstance(x, bool)),
-    "max_queue": _COUNT,
-    "write_buffer": _COUNT,
-    "max_connections": _LIMIT,
-    "shutdown_timeout": _DEADLINE,
-    "lifespan": _Rule("'auto', 'on' or 'off'", lambda x: x in {"auto", "on", "off"}),
-}
+        check_settings(self)

@@ -15,6 +15,7 @@ from pondsocket.web import (
     size_limit_for,
 )
 from pondsocket_asgi.app import PondASGIApp
+from pondsocket_asgi.draining import serve_and_drain
 from pondsocket_asgi.ws_bridge.config import ServerConfig
 from pondsocket_asgi.ws_bridge.opening import AnswerHTTP
 from pondsocket_asgi.ws_bridge.request import RequestReceived
@@ -47,30 +48,18 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
     """
     sockets = await open_sockets(host, port, pond.options)
     ending = asyncio.Event()
-    serving = asyncio.create_task(
-        serve_app(
-            PondASGIApp(pond),
-            config=_configure(pond.options),
-            sockets=sockets,
-            stop=ending,
-            on_ready=on_ready,
-            answer_http=_show(PageAnswers(pages)),
-        ),
-        name="pond-bridge",
+    serving = serve_app(
+        PondASGIApp(pond),
+        config=_configure(pond.options),
+        sockets=sockets,
+        stop=ending,
+        on_ready=on_ready,
+        answer_http=_show(PageAnswers(pages)),
     )
-    stopping = asyncio.create_task(stop.wait(), name="pond-stop")
     try:
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not serving.done():
-            await pond.drain(grace)
+        await serve_and_drain(pond, serving, grace=grace, stop=stop, end=ending.set)
     finally:
-        stopping.cancel()
-        await pond.close()
-        ending.set()
-        try:
-            await serving
-        finally:
-            close_sockets(sockets)
+        close_sockets(sockets)
 
 
 def _configure(options: Options) -> ServerConfig:

@@ -1,10 +1,7 @@
 """``pondsocket serve --adapter aiohttp``: listening, limits, and its end."""
 
 import asyncio
-import errno
 import logging
-import signal
-import socket
 
 import httpx
 import pytest
@@ -12,49 +9,15 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from pondsocket_aiohttp.runner import serve
+from tests.adapters.runner_contract import RunnerContract, Running
 
-PAGES = {"/": ("text/html", b"<h1>hi</h1>"), "/app.js": ("text/javascript", b"x=1")}
 
-
-class Running:
+class Chat(Running):
     """A runner that serves a chat."""
 
     def __init__(self, chat):
+        super().__init__(serve, chat.pond)
         self.chat = chat
-        self.stop = asyncio.Event()
-        self.port = 0
-        self.task = None
-        self._ready = asyncio.Event()
-
-    async def start(self, **changes):
-        settings = {
-            "host": "127.0.0.1",
-            "port": 0,
-            "pages": PAGES,
-            "grace": 0.0,
-            "stop": self.stop,
-            "on_ready": self._note,
-        }
-        self.task = asyncio.create_task(serve(self.chat.pond, **settings | changes))
-        ready = asyncio.create_task(self._ready.wait())
-        await asyncio.wait(
-            {ready, self.task}, timeout=5, return_when=asyncio.FIRST_COMPLETED
-        )
-        ready.cancel()
-        return self
-
-    def _note(self, port):
-        self.port = port
-        self._ready.set()
-
-    async def end(self):
-        self.stop.set()
-        async with asyncio.timeout(10):
-            await self.task
-
-    @property
-    def url(self):
-        return f"ws://127.0.0.1:{self.port}/socket"
 
     async def request(self, method, path, **settings):
         async with httpx.AsyncClient() as client:
@@ -67,7 +30,7 @@ async def start(make_chat):
     running = []
 
     async def start_one(options=None, **changes):
-        running.append(Running(await make_chat(**options or {})))
+        running.append(Chat(await make_chat(**options or {})))
         return await running[-1].start(**changes)
 
     yield start_one
@@ -79,6 +42,10 @@ async def start(make_chat):
 # Listening
 
 
+class TestRunner(RunnerContract):
+    pass
+
+
 async def test_a_free_port_is_found_and_told(start):
     running = await start()
 
@@ -86,50 +53,10 @@ async def test_a_free_port_is_found_and_told(start):
         assert "CONNECTION" in await websocket.recv()
 
 
-async def test_a_port_in_use_is_an_os_error_that_names_the_address(start):
-    first = await start()
-    second = await start(port=first.port)
-
-    with pytest.raises(OSError, match=f"127.0.0.1:{first.port}") as caught:
-        await second.task
-
-    assert caught.value.errno == errno.EADDRINUSE
-
-
 async def test_an_empty_host_is_every_address(start):
     running = await start(host="")
 
     assert (await running.request("GET", "/")).status_code == 200
-
-
-async def test_the_signals_stay_with_the_caller(start):
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-
-    await start()
-
-    during = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    assert during == before
-
-
-async def test_a_callback_that_fails_ends_the_serving(start):
-    def fail(port):
-        raise RuntimeError("not ready at all")
-
-    running = await start(on_ready=fail)
-
-    with pytest.raises(RuntimeError, match="not ready at all"):
-        await running.task
-
-
-async def test_clients_that_come_back_all_at_once_find_the_door_open(start):
-    running = await start()
-    address = ("127.0.0.1", running.port)
-
-    # nothing is accepted meanwhile: this does not wait for the loop
-    clients = [socket.create_connection(address, timeout=5) for _ in range(300)]
-
-    for client in clients:
-        client.close()
 
 
 # Pages

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import errno
 import os
-import signal
 import socket
 
 import httpx
@@ -19,8 +18,7 @@ from pondsocket.web import frame_budget
 from pondsocket_asgi import runner
 from pondsocket_asgi.runner import serve
 from tests.adapters.raw_frames import EMPTY_PART, TEXT_BEGINS, in_parts
-
-PAGES = {"/": ("text/html", b"<h1>hi</h1>"), "/app.js": ("text/javascript", b"x=1")}
+from tests.adapters.runner_contract import RunnerContract, Running
 
 HANDSHAKE = (
     b"GET /socket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n"
@@ -29,45 +27,12 @@ HANDSHAKE = (
 )
 
 
-class Running:
+class Chat(Running):
     """A runner that serves a chat."""
 
     def __init__(self, chat):
+        super().__init__(serve, chat.pond)
         self.chat = chat
-        self.stop = asyncio.Event()
-        self.port = 0
-        self.task = None
-        self._ready = asyncio.Event()
-
-    async def start(self, **changes):
-        settings = {
-            "host": "127.0.0.1",
-            "port": 0,
-            "pages": PAGES,
-            "grace": 0.0,
-            "stop": self.stop,
-            "on_ready": self._on_ready,
-        }
-        self.task = asyncio.create_task(serve(self.chat.pond, **settings | changes))
-        ready = asyncio.create_task(self._ready.wait())
-        await asyncio.wait(
-            {ready, self.task}, timeout=5, return_when=asyncio.FIRST_COMPLETED
-        )
-        ready.cancel()
-        return self
-
-    def _on_ready(self, port):
-        self.port = port
-        self._ready.set()
-
-    async def end(self):
-        self.stop.set()
-        async with asyncio.timeout(10):
-            await self.task
-
-    @property
-    def url(self):
-        return f"ws://127.0.0.1:{self.port}/socket"
 
     async def get(self, path):
         async with httpx.AsyncClient() as client:
@@ -80,7 +45,7 @@ async def start(make_chat):
 
     async def start_one(options=None, **changes):
         chat = await make_chat(**options or {})
-        running.append(Running(chat))
+        running.append(Chat(chat))
         return await running[-1].start(**changes)
 
     yield start_one
@@ -99,23 +64,16 @@ async def until(condition):
 # Listening
 
 
+class TestRunner(RunnerContract):
+    pass
+
+
 async def test_a_free_port_is_found_and_told(start):
     running = await start()
 
     assert running.port > 0
     async with connect(running.url) as websocket:
         assert "CONNECTION" in await websocket.recv()
-
-
-async def test_a_port_in_use_is_an_os_error_that_names_the_address(start):
-    first = await start()
-    second = await start(port=first.port)
-
-    with pytest.raises(OSError, match=f"127.0.0.1:{first.port}") as caught:
-        await second.task
-
-    assert caught.value.errno == errno.EADDRINUSE
-    assert second.port == 0
 
 
 async def test_a_host_without_an_address_here_is_an_os_error(start):
@@ -158,36 +116,6 @@ async def test_an_empty_host_is_every_address(start):
     running = await start(host="")
 
     assert (await running.get("/")).status_code == 200
-
-
-async def test_the_signals_stay_with_the_caller(start):
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-
-    await start()
-
-    during = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    assert during == before
-
-
-async def test_a_callback_that_fails_ends_the_serving(start):
-    def fail(port):
-        raise RuntimeError("not ready at all")
-
-    running = await start(on_ready=fail)
-
-    with pytest.raises(RuntimeError, match="not ready at all"):
-        await running.task
-
-
-async def test_clients_that_come_back_all_at_once_find_the_door_open(start):
-    running = await start()
-    address = ("127.0.0.1", running.port)
-
-    # nothing is accepted meanwhile: this does not wait for the loop
-    clients = [socket.create_connection(address, timeout=5) for _ in range(300)]
-
-    for client in clients:
-        client.close()
 
 
 # Pages

@@ -1,8 +1,6 @@
 """``pondsocket serve --adapter bridge``: listening, pages, and the end."""
 
 import asyncio
-import errno
-import signal
 
 import httpx
 import pytest
@@ -12,21 +10,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from pondsocket import Options, PondSocket
 from pondsocket_asgi.ws_bridge.runner import serve
 from tests.adapters.bridge.serving import left_over, until
+from tests.adapters.runner_contract import RunnerContract, Running
 
-PAGES = {"/": ("text/html", b"<h1>hi</h1>"), "/app.js": ("text/javascript", b"x=1")}
 
-
-class Running:
+class Endpoint(Running):
     """A runner that serves a PondSocket with one endpoint, ``/socket``."""
 
     def __init__(self, options):
         self.pond = PondSocket(options=Options(**options))
         self.pond.create_endpoint("/socket", self._decide)
         self.contexts = []
-        self.stop = asyncio.Event()
-        self.ready = asyncio.Event()
-        self.port = 0
-        self.task = None
+        super().__init__(serve, self.pond)
 
     async def _decide(self, ctx):
         self.contexts.append(ctx)
@@ -37,35 +31,8 @@ class Running:
         else:
             ctx.accept()
 
-    async def start(self, **changes):
-        settings = {
-            "host": "127.0.0.1",
-            "port": 0,
-            "pages": PAGES,
-            "grace": 0.0,
-            "stop": self.stop,
-            "on_ready": self._note,
-        }
-        self.task = asyncio.create_task(serve(self.pond, **settings | changes))
-        ready = asyncio.create_task(self.ready.wait())
-        await asyncio.wait(
-            {ready, self.task}, timeout=5, return_when=asyncio.FIRST_COMPLETED
-        )
-        ready.cancel()
-        return self
-
-    def _note(self, port):
-        self.port = port
-        self.ready.set()
-
-    async def end(self):
-        self.stop.set()
-        async with asyncio.timeout(10):
-            await self.task
-
     def connect(self, query="", **settings):
-        url = f"ws://127.0.0.1:{self.port}/socket{query}"
-        return connect(url, **settings)
+        return connect(f"{self.url}{query}", **settings)
 
     async def ask(self, path, method="GET", **headers):
         async with httpx.AsyncClient() as client:
@@ -86,7 +53,7 @@ async def start():
     running = []
 
     async def start_one(options=None, **changes):
-        running.append(Running(options or {}))
+        running.append(Endpoint(options or {}))
         return await running[-1].start(**changes)
 
     yield start_one
@@ -99,6 +66,10 @@ async def start():
 # Listening
 
 
+class TestRunner(RunnerContract):
+    pass
+
+
 async def test_a_free_port_is_found_and_told(start):
     running = await start()
 
@@ -106,41 +77,11 @@ async def test_a_free_port_is_found_and_told(start):
         assert "CONNECTION" in await client.recv()
 
 
-async def test_a_port_in_use_is_an_os_error_that_names_the_address(start):
-    first = await start()
-    second = await start(port=first.port)
-
-    with pytest.raises(OSError, match=f"127.0.0.1:{first.port}") as caught:
-        await second.task
-
-    assert caught.value.errno == errno.EADDRINUSE
-    assert not second.ready.is_set()
-
-
 async def test_no_host_means_all_addresses(start):
     running = await start(host="")
 
     async with running.connect() as client:
         assert "CONNECTION" in await client.recv()
-
-
-async def test_the_signals_stay_with_the_caller(start):
-    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-
-    await start()
-
-    during = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
-    assert during == before
-
-
-async def test_a_callback_that_fails_ends_the_serving(start):
-    def fail(port):
-        raise RuntimeError("not ready at all")
-
-    running = await start(on_ready=fail)
-
-    with pytest.raises(RuntimeError, match="not ready at all"):
-        await running.task
 
 
 # Pages
