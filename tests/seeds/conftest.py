@@ -4,15 +4,13 @@ import ast
 import asyncio
 import contextlib
 import inspect
-import socket
 import sys
 from pathlib import Path
 
 import pytest
-import uvicorn
 
 import pondsocket_asgi.websocket
-from pondsocket_asgi import ws_bridge
+from tests.adapters.hosts_here import HOSTS
 
 SEEDS = Path(__file__).parent / "asgi"
 
@@ -57,57 +55,6 @@ class Served:
         """Wait until the application is done with a connection; return its fault."""
         async with asyncio.timeout(5):
             return await self._ends.get()
-
-
-class Uvicorn(uvicorn.Server):
-    """uvicorn in the test's loop, which owns the signals."""
-
-    def __init__(self, app):
-        super().__init__(uvicorn.Config(app, log_config=None, lifespan="off"))
-        self.is_listening = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self):
-        yield
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        self.is_listening.set()
-
-
-@contextlib.asynccontextmanager
-async def under_uvicorn(app):
-    server = Uvicorn(app)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve([listener]))
-        async with asyncio.timeout(5):
-            await server.is_listening.wait()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await serving
-
-
-@contextlib.asynccontextmanager
-async def under_the_bridge(app):
-    stop, ports = asyncio.Event(), asyncio.Queue()
-    config = ws_bridge.ServerConfig(lifespan="off")
-    serving = asyncio.create_task(
-        ws_bridge.serve(
-            app, "127.0.0.1", 0, config, stop=stop, on_ready=ports.put_nowait
-        )
-    )
-    async with asyncio.timeout(5):
-        port = await ports.get()
-    try:
-        yield port
-    finally:
-        stop.set()
-        await serving
-
-
-HOSTS = {"uvicorn": under_uvicorn, "bridge": under_the_bridge}
 
 
 @pytest.fixture(params=HOSTS)

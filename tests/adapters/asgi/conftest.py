@@ -11,6 +11,7 @@ import uvicorn
 from pondsocket import Event, Frame, Options, PondSocket, uuid
 from pondsocket_asgi import PondASGIApp
 from pondsocket_asgi.testing import ASGITestDriver
+from tests.adapters.hosts_here import Uvicorn
 
 
 class Host:
@@ -149,24 +150,12 @@ def message():
     return make
 
 
-class Uvicorn(uvicorn.Server):
-    """uvicorn inside the test's loop; it owns no signals and says when it listens."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.is_listening = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self):
-        yield
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        self.is_listening.set()
+class ImpatientUvicorn(Uvicorn):
+    """uvicorn that waits for no deaf client."""
 
     async def shutdown(self, sockets=None):
         for connection in tuple(self.server_state.connections):
-            if connection.transport.is_closing():  # it would wait for a deaf client
+            if connection.transport.is_closing():
                 connection.transport.abort()
         await super().shutdown(sockets)
 
@@ -182,7 +171,7 @@ async def serve():
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
             listener.bind(("127.0.0.1", 0))
             settings = {"timeout_graceful_shutdown": 5, "lifespan": "off", **config}
-            server = Uvicorn(uvicorn.Config(app, log_config=None, **settings))
+            server = ImpatientUvicorn(uvicorn.Config(app, log_config=None, **settings))
             server.port = listener.getsockname()[1]
             task = asyncio.create_task(server.serve([listener]))
 

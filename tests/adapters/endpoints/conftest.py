@@ -3,14 +3,12 @@
 import asyncio
 import contextlib
 import json
-import socket
 
 import pytest
-import uvicorn
 from websockets.asyncio.client import connect
 
 from pondsocket_asgi.endpoints import WebSocketEventMessage
-from tests.adapters.bridge.serving import Server
+from tests.adapters.hosts_here import HOSTS
 
 SCOPE = {
     "type": "websocket",
@@ -88,55 +86,6 @@ def message():
         return WebSocketEventMessage.model_validate({**fields, "type": kind})
 
     return make
-
-
-class Uvicorn(uvicorn.Server):
-    """uvicorn inside the test's loop; it owns no signals and says when it listens."""
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.is_listening = asyncio.Event()
-
-    @contextlib.contextmanager
-    def capture_signals(self):
-        yield
-
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        self.is_listening.set()
-
-
-@contextlib.asynccontextmanager
-async def under_uvicorn(app):
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        lifespan="off",
-        ws="websockets-sansio",
-        timeout_graceful_shutdown=5,
-    )
-    server = Uvicorn(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        serving = asyncio.create_task(server.serve([listener]))
-        try:
-            async with asyncio.timeout(5):
-                await server.is_listening.wait()
-            yield listener.getsockname()[1]
-        finally:
-            server.should_exit = True
-            await serving
-
-
-@contextlib.asynccontextmanager
-async def under_the_bridge(app):
-    server = await Server(app, shutdown_timeout=5.0).start()
-    try:
-        yield server.port
-    finally:
-        await server.end()
-
-
-HOSTS = {"uvicorn": under_uvicorn, "bridge": under_the_bridge}
 
 
 @pytest.fixture
