@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.autobahn.wstest import Verdict
+from tests.markdown_table import render_table
 
 __all__ = ["DOCUMENT", "PASSED", "keep", "render"]
 
@@ -46,13 +47,7 @@ def render(verdicts: Mapping[str, Verdict], non_strict: set[str]) -> str:
         failed = sum(verdicts[case].behaviour not in PASSED for case in played)
         listed = ", ".join(case for case in played if case in non_strict)
         rows.append([f"{group}.*", about, str(len(played)), str(failed), listed or "-"])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * width for width in widths])
-    lines = (
-        " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "".join(f"| {line} |\n" for line in lines)
+    return render_table(rows)
 
 
 def keep(table: str) -> str:

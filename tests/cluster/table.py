@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.markdown_table import render_table
+
 __all__ = ["CASES", "DOCUMENT", "FIGURES", "MODULES", "Table", "is_whole", "note"]
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cluster-cases.md"
@@ -132,12 +134,7 @@ def render(rows: dict[Row, dict[str, str]]) -> str:
             if (cells := rows.get((case, backend))) is not None
         ),
     ]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "".join(
-        f"| {' | '.join(c.ljust(w) for c, w in zip(line, widths, strict=True))} |\n"
-        for line in lines
-    )
+    return render_table(lines)
 
 
 def is_whole(session: pytest.Session, *, has_deselected: bool) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.hosts.commands import HOSTS
+from tests.markdown_table import render_table
 
 __all__ = ["DOCUMENT", "MODULES", "QUESTIONS", "Table", "is_whole", "note"]
 
@@ -126,13 +127,7 @@ def render(cells: dict[tuple[str, str], str]) -> str:
             for host in HOSTS
         ),
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * width for width in widths])
-    lines = (
-        " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    )
-    return "".join(f"| {line} |\n" for line in lines)
+    return render_table(rows)
 
 
 def is_whole(session: pytest.Session, *, has_deselected: bool) -> bool:

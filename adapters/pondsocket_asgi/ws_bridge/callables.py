@@ -239,7 +239,7 @@ class Sender:
             self._end()
 
     def _close(self, message: Message) -> None:
-        if not (self._is_client_gone or self._protocol.is_closing):
+        if not (self._is_client_gone or self._protocol.close_sent):
             code = message.get("code")
             reason = message.get("reason") or ""
             self._write(self._protocol.close(_NORMAL if code is None else code, reason))

@@ -297,7 +297,7 @@ class Connection:
     # Called by the keep-alive.
 
     def _ping(self) -> None:
-        if not self._protocol.is_closing:
+        if not self._protocol.close_sent:
             self._write(self._protocol.ping())
 
     def _give_up(self) -> None:

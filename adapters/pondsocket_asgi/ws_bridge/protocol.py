@@ -117,7 +117,8 @@ class WSProtocol:
     Attributes:
         subprotocols: What the client asked for, in its order.
         extensions: What to answer as Sec-WebSocket-Extensions, None for nothing.
-        close_sent: Whether our close frame was returned, or waits in the output.
+        close_sent: Whether our close frame was returned, or waits in the output:
+            nothing can be sent any more.
         close_received: Whether the client's came; ours is then sent, too.
         has_more: Whether the last ``receive`` brought only a part, since there was much
             in few bytes. Let others have a turn and call it again, with b"".
@@ -181,11 +182,6 @@ class WSProtocol:
             offers=find_extension_offers(request),
             compression=config.compression,
         )
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether a close frame went either way: nothing can be sent any more."""
-        return self.close_sent
 
     @property
     def is_closed(self) -> bool:

@@ -349,7 +349,7 @@ def test_with_time_a_client_may_send_any_number(protocol, flood):
     for second in range(10):
         receive(protocol, flood * 900, now=float(second))
 
-    assert not protocol.is_closing
+    assert not protocol.close_sent
 
 
 @FLOODS
@@ -379,7 +379,7 @@ def test_parts_with_something_in_them_do_not_count(protocol, cut):
         receive(protocol, part[:cut])
         receive(protocol, part[cut:])
 
-    assert not protocol.is_closing
+    assert not protocol.close_sent
 
 
 def test_a_long_frame_that_comes_byte_by_byte_does_not_count(protocol):
@@ -427,7 +427,7 @@ def test_a_close_frame_that_is_none_is_refused(protocol, payload, code):
 def test_our_close_frame_is_sent_once(protocol):
     assert protocol.close(1001, "later") == close_frame(1001, "later")
     assert protocol.close(1000) == b""
-    assert protocol.is_closing
+    assert protocol.close_sent
     assert not protocol.is_closed
 
 
@@ -461,7 +461,7 @@ def test_a_code_that_must_not_be_sent_is_refused(protocol, code):
     with pytest.raises(ValueError, match=f"close code {code} must not be sent"):
         protocol.close(code)
 
-    assert not protocol.is_closing
+    assert not protocol.close_sent
 
 
 def test_a_long_reason_is_cut_at_a_character(protocol):
@@ -472,7 +472,7 @@ def test_a_reason_that_cannot_be_encoded_sends_nothing(protocol):
     with pytest.raises(ValueError, match="surrogates"):
         protocol.close(1000, "\ud800")
 
-    assert not protocol.is_closing
+    assert not protocol.close_sent
 
 
 @pytest.mark.parametrize("end", [frame(CLOSE), frame(CONTINUATION), None])
