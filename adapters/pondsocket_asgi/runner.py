@@ -66,6 +66,7 @@ async def serve(  # noqa: PLR0913 - one call tells a host everything, by keyword
     )
 
     def end() -> None:
+        """Have uvicorn leave its main loop."""
         server.should_exit = True
 
     try:
