@@ -1,8 +1,9 @@
 """What every test may use, when a test may be skipped, and what a run must agree with.
 
 A machine without Chromium or npm skips the tests that need them and says so. In
-continuous integration (POND_CI set) nothing may be skipped: a skip is a failure unless
-its reason is listed in `SKIPS_ALLOWED_IN_CI`.
+continuous integration (POND_CI set) nothing may be skipped: a skip is a failure. The
+one exception is Python 2.7, which few systems still have: where there is pyenv, which
+installs it, that is no excuse either.
 """
 
 import os
@@ -14,13 +15,9 @@ import hypothesis
 import pytest
 
 from tests.autobahn.python2 import MISSING as NO_PYTHON2
+from tests.autobahn.python2 import pyenv_root
 from tests.cluster import table as cluster_table
 from tests.hosts import table as hosts_table
-
-SKIPS_ALLOWED_IN_CI: dict[str, str] = {
-    # reason of the skip -> where the test runs nevertheless
-    NO_PYTHON2: "on machines with pyenv and its Python 2.7.18",
-}
 
 SLOW_MARKERS = {"browser": 60, "npm": 60}  # seconds instead of pyproject's timeout
 
@@ -106,7 +103,7 @@ def fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> N
         return
     _, _, text = report.longrepr
     reason = text.removeprefix("Skipped: ")
-    if reason not in SKIPS_ALLOWED_IN_CI:
+    if reason != NO_PYTHON2 or pyenv_root().exists():
         report.outcome = "failed"
         report.longrepr = f"{report.nodeid} was skipped in CI: {reason}"
 

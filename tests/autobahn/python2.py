@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["MISSING", "find_python2", "prepare_suite"]
+__all__ = ["MISSING", "find_python2", "prepare_suite", "pyenv_root"]
 
 MISSING = "Python 2.7 is not installed (pyenv install 2.7.18)"
 
@@ -39,6 +39,11 @@ def find_python2() -> Path | None:
     return None
 
 
+def pyenv_root() -> Path:
+    """Return where pyenv is, if there is one."""
+    return Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+
+
 def prepare_suite(python2: Path) -> Path:
     """Return the interpreter of an environment in which the suite is installed.
 
@@ -58,7 +63,7 @@ def prepare_suite(python2: Path) -> Path:
 def _candidates() -> Iterator[Path]:
     if chosen := os.environ.get("POND_PYTHON2"):
         yield Path(chosen)
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    pyenv = pyenv_root()
     yield from sorted(pyenv.glob("versions/2.7*/bin/python2.7"), reverse=True)
     found = shutil.which("python2.7")
     # pyenv's shims are there without a Python, and what is behind them came before
