@@ -7,7 +7,7 @@ raises on the way ends here, as an answer to the client, one log entry and a cou
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVarTuple
+from typing import TypeAlias, TypeVarTuple
 
 from pondsocket.callbacks import attempt, attempt_within, is_contained
 from pondsocket.channel import Channel
@@ -38,6 +38,10 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 Args = TypeVarTuple("Args")
 
+_Act: TypeAlias = Callable[[Session, Event], Awaitable[None] | None]
+
+GATEWAY = SystemEntity.GATEWAY.value
+REMEMBERED_CHANNELS = 1024
 FIRST_PRINTABLE = " "  # what sorts below it are control characters
 
 
@@ -60,19 +64,23 @@ class Actions:
         self._options = options
         self._hooks = options.hooks or Hooks()
         self._telemetry = telemetry
-        self._table: dict[str, Callable[[Session, Event], Awaitable[None]]] = {
-            ClientActions.JOIN_CHANNEL: self._join,
-            ClientActions.LEAVE_CHANNEL: self._leave,
-            ClientActions.BROADCAST: self._message,
+        self._measuring = telemetry.measuring
+        self._lobbies: dict[str, Lobby] = {}  # of some channels that live
+        self._table: dict[str, _Act] = {
+            ClientActions.JOIN_CHANNEL.value: self._join,
+            ClientActions.LEAVE_CHANNEL.value: self._leave,
+            ClientActions.BROADCAST.value: self._message,
         }
 
     async def perform(self, session: Session, event: Event) -> None:
         """Carry out one message; only a cancellation of the caller's task is raised."""
         try:
-            if event.channel_name == SystemEntity.GATEWAY:  # reserved
+            if event.channel_name == GATEWAY:  # reserved
                 self._answer_not_found(session, event)
-            else:
-                await self._table.get(event.action, self._refuse)(session, event)
+                return
+            work = self._table.get(event.action, self._refuse)(session, event)
+            if work is not None:
+                await work
         except BaseException as error:
             if not is_contained(error):
                 raise
@@ -151,53 +159,72 @@ class Actions:
             await channel.leave(session.id, event.request_id)
 
     def _find(self, name: str) -> tuple[Lobby | None, Channel | None]:
-        """Return the lobby of a channel's name, and the channel if it lives."""
+        """Return the lobby of a channel's name, and the channel if it lives.
+
+        A name's lobby is always the same one, so it is looked for but once.
+        """
+        lobby = self._lobbies.get(name)
+        if lobby is not None:
+            return lobby, lobby.find(name)
         found = self._find_lobby(name)
-        return (None, None) if found is None else (found[0], found[0].find(name))
+        if found is None:
+            return None, None
+        lobby, channel = found[0], found[0].find(name)
+        if channel is not None:
+            if len(self._lobbies) >= REMEMBERED_CHANNELS:
+                self._lobbies.clear()
+            self._lobbies[channel.name] = lobby
+        return lobby, channel
 
     # Messages.
 
-    async def _message(self, session: Session, event: Event) -> None:
+    def _message(self, session: Session, event: Event) -> Awaitable[None] | None:
         lobby, channel = self._find(event.channel_name)
         if lobby is None or channel is None:
             self._answer_not_found(session, event)
         elif channel.name not in session.channels:  # it must not learn who is there
             self._telemetry.count("not_member")
         else:
-            await self._handle(session, event, channel, lobby)
+            return self._handle(session, event, channel, lobby)
+        return None
 
     async def _handle(
         self, session: Session, event: Event, channel: Channel, lobby: Lobby
     ) -> None:
-        message = MessageEvent(event, await channel.get_user(session.id))
-        error = await self._run_before_message(event)
+        sender = channel.see_member(session.id)
+        hooks, error = self._hooks, None
+        if hooks.before_message is not None:
+            timeout = self._options.handler_timeout
+            error = await attempt_within(timeout, hooks.before_message, event)
         if error is None:
-            error = await self._run_handler(session, message, channel, lobby)
+            registered = lobby.find_handler(event.event)
+            if registered is None:
+                self._answer_no_handler(session, event)
+            else:
+                context = EventContext(
+                    channel=channel,
+                    message=MessageEvent(event, sender),
+                    transport=session.transport,
+                    pattern=registered.pattern,
+                    has_shared_presence=True,
+                )
+                error = await self._run_handler(registered, context)
         if error is not None:
             self._report("message_handler", error, session)
             self._answer_error(session, event, error)
-        if self._hooks.after_message is not None:
-            await self._run_hook(self._hooks.after_message, event, error)
+        if hooks.after_message is not None:
+            await self._run_hook(hooks.after_message, event, error)
 
-    async def _run_before_message(self, event: Event) -> BaseException | None:
-        hook = self._hooks.before_message
-        if hook is None:
-            return None
-        return await attempt_within(self._options.handler_timeout, hook, event)
+    def _run_handler(
+        self, registered: Registered[EventContext], context: EventContext
+    ) -> Awaitable[BaseException | None]:
+        if self._measuring:
+            return self._measure_handler(registered, context)
+        return attempt(registered.run, context)
 
-    async def _run_handler(
-        self, session: Session, message: MessageEvent, channel: Channel, lobby: Lobby
+    async def _measure_handler(
+        self, registered: Registered[EventContext], context: EventContext
     ) -> BaseException | None:
-        match = lobby.find_handler(message.event.event)
-        if match is None:
-            self._answer_no_handler(session, message.event)
-            return None
-        registered, route = match
-        context = EventContext(
-            channel=channel, message=message, route=route, transport=session.transport
-        )
-        if not self._telemetry.measuring:
-            return await attempt(registered.run, context)
         started = time.perf_counter()
         try:
             return await attempt(registered.run, context)
@@ -205,7 +232,7 @@ class Actions:
             duration = time.perf_counter() - started
             self._telemetry.handler_duration(context.event_name, duration)
 
-    async def _refuse(self, session: Session, event: Event) -> None:
+    def _refuse(self, session: Session, event: Event) -> None:
         """Answer an action that no codec lets through, but a custom transport may."""
         self._telemetry.count("malformed")
         expected = ", ".join(self._table)

@@ -6,12 +6,13 @@ a slow receiver costs is decided by the session that holds the transport.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from pondsocket.callbacks import attempt, invoke
 from pondsocket.errors import Unavailable
 from pondsocket.frame import Frame
+from pondsocket.frame_writer import NO_WRITER, FrameWriter
 from pondsocket.intake import Intake
 from pondsocket.metrics import Telemetry
 from pondsocket.transport import FrameSink, OnCloseCallback, OnMessageHandler
@@ -40,7 +41,12 @@ class BaseTransport:
         assigns: First assigns of the connection; copied.
         connection_id: Id of the connection, by default the user's id.
         codec: How this connection's messages are encoded.
+
+    Attributes:
+        frame_writer: A way past the host for frames that are ready.
     """
+
+    frame_writer: FrameWriter = NO_WRITER
 
     def __init__(
         self,
@@ -162,11 +168,11 @@ class BaseTransport:
         """
         return self._closing or self._intake.receive(data)
 
-    async def _dispatch(self, event: Event) -> None:
-        if self._handler is None:
-            logger.warning("a message of %r came before on_message()", self._id)
-        else:
-            await invoke(self._handler, event, self)
+    def _dispatch(self, event: Event) -> Awaitable[object]:
+        return invoke(self._handler or self._miss, event, self)
+
+    def _miss(self, *_: object) -> None:
+        logger.warning("a message of %r came before on_message()", self._id)
 
     def _answer_directly(self, event: Event) -> None:
         """Before registration there is no session to answer through."""

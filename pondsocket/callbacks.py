@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
-from typing import TypeVar, TypeVarTuple, cast
+from types import CoroutineType
+from typing import TypeVar, TypeVarTuple
 
 from pondsocket.errors import DeadlineExceeded
 
@@ -23,8 +24,10 @@ async def invoke(callback: Callable[[*Ts], Awaitable[T] | T], *args: *Ts) -> T:
         BaseException: Whatever the callback raises.
     """
     result = callback(*args)
-    if isawaitable(result):
-        return cast("T", await result)
+    # Nearly all are coroutines, and what else can be awaited takes long to find out.
+    if type(result) is CoroutineType or isawaitable(result):
+        awaited: T = await result
+        return awaited
     return result
 
 
@@ -37,7 +40,9 @@ async def attempt(
         BaseException: What must travel on, see :func:`is_contained`.
     """
     try:
-        await invoke(callback, *args)
+        result = callback(*args)  # as invoke(), which would be one more coroutine
+        if type(result) is CoroutineType or isawaitable(result):
+            await result
     except BaseException as error:
         if not is_contained(error):
             raise

@@ -186,6 +186,18 @@ class Channel:
         """
         return await self._users.get(user_id)
 
+    def see_member(self, user_id: str) -> User:
+        """Return a member as it is now, in this process; for each of its messages.
+
+        Its presence is not copied: it is never changed, only replaced. Who hands it
+        out copies it first.
+
+        Raises:
+            NotFound: If the user is not a member.
+        """
+        assigns = self._local.roster.get(user_id).assigns
+        return User(user_id, dict(assigns), self._local.presence.own(user_id))
+
     # Assigns and presence.
 
     async def get_user_assign(self, user_id: str, key: str) -> Any:  # noqa: ANN401 - the application's own value

@@ -125,6 +125,7 @@ class Connections:
         """
         self._check_admission(transport.get_id())
         session = Session(transport, self._options, self._telemetry)
+        session.wants_presence_changes = _asks(context, "pond.presence", "diff")
         greeting = _greeting(session, context)
         self._add(session)
         self._connect_intake(session)
@@ -289,7 +290,7 @@ async def _settle(session: Session, ends: float) -> None:
 def _greeting(session: Session, context: ConnectionContext | None) -> list[Frame]:
     """Return ``CONNECTION``, the first message of all, and the handler's reply."""
     payload: PondMessage = {"id": session.id, "connectionId": session.connection_id}
-    if context is not None and context.query.get("pond.protocol") == "1":
+    if _asks(context, "pond.protocol", "1"):
         payload["protocol"] = 1
     greeting: list[tuple[str, str, PondMessage]] = [
         (ServerActions.CONNECT, SystemEvents.CONNECTION, payload)
@@ -300,3 +301,8 @@ def _greeting(session: Session, context: ConnectionContext | None) -> list[Frame
         Frame(Event(action, SystemEntity.GATEWAY, uuid(), event, data), session.codec)
         for action, event, data in greeting
     ]
+
+
+def _asks(context: ConnectionContext | None, name: str, value: str) -> bool:
+    """Tell whether the client asked for something by a query parameter of ours."""
+    return context is not None and context.query.get(name) == value

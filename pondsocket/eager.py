@@ -1,19 +1,219 @@
-"""Eager tasks: work that is a real task only if it really waits."""
+"""Eager starts: work that keeps a task for itself only if it really waits.
+
+Theory of operation. Most handlers, and most sends of a host, are over without having
+waited for anything: a task for each would cost more than all the rest. Python 3.12 has
+eager tasks for this. Before, work is stepped here by hand, in the name of a task that
+is ready to go on: whatever the work uses (``asyncio.timeout``, a task group) finds a
+current task, and always the same. If the work is over with its first step, the next one
+may use that task. If it waits, the task goes on with it. The task stays as long as each
+turn of the loop uses it, and ends with the first that does not.
+"""
 
 import asyncio
 import sys
-from collections.abc import Coroutine
-from typing import Any
+import threading
+from asyncio import _enter_task, _leave_task  # for makers of tasks: Extending asyncio
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from types import coroutine
+from typing import Any, Final, TypeAlias
 
-__all__ = ["start_eagerly"]
+__all__ = ["find_current_task", "start_by_hand", "start_eagerly"]
+
+Work: TypeAlias = Coroutine[Any, Any, None]
+
+_NAME = "pond-eager"  # until the caller gives a task a better one
+_READY: Final = object()
+
+# asyncio.current_task(), which in Python 3.11 is a function of Python around this; of
+# that, typeshed does not know.
+find_current_task: Final[
+    Callable[[asyncio.AbstractEventLoop], asyncio.Task[Any] | None]
+] = (
+    asyncio.current_task
+    if sys.version_info >= (3, 12)
+    else asyncio.tasks._current_tasks.get  # type: ignore[attr-defined]  # noqa: SLF001
+)
 
 
-def start_eagerly(coro: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """Start a task that runs up to its first real wait before this returns.
+class _Spare(threading.local):
+    """The stand that the next work may use, one for each thread and so each loop."""
 
-    On Python 3.11, which has no eager tasks, it starts with the loop's next turn.
+    stand: "_Stand | None" = None
+
+
+_spare = _Spare()
+
+
+def start_eagerly(
+    work: Work, context: Context | None = None
+) -> asyncio.Task[None] | None:
+    """Run work up to its first real wait.
+
+    To be called on the event loop, from inside of a task or not.
+
+    Args:
+        work: The coroutine of an ``async def``.
+        context: What it runs in, from its first step to its last; by default a copy of
+            the current one.
+
+    Returns:
+        The task that goes on with it, to be kept by the caller; None if it is over.
+
+    Raises:
+        BaseException: What the work raised before its first wait, but for its own
+            cancellation. What it raises later is the task's.
     """
-    loop = asyncio.get_running_loop()
     if sys.version_info >= (3, 12):  # pragma: no cover - each Python runs one half
-        return asyncio.Task(coro, loop=loop, name=name, eager_start=True)
-    return loop.create_task(coro, name=name)  # pragma: no cover - Python 3.11
+        loop = asyncio.get_running_loop()
+        task = asyncio.Task(
+            work, loop=loop, name=_NAME, context=context, eager_start=True
+        )
+        if not task.done():
+            return task
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            raise error
+        return None
+    return start_by_hand(work, context)  # pragma: no cover - Python 3.11
+
+
+def start_by_hand(
+    work: Work, context: Context | None = None
+) -> asyncio.Task[None] | None:
+    """Do what :func:`start_eagerly` does, without eager tasks."""
+    loop = asyncio.get_running_loop()
+    stand = _spare.stand
+    if stand is None or not stand.is_usable_in(loop):
+        stand = _Stand(loop)
+    _spare.stand = None  # work may start other work
+    try:
+        is_over = stand.finishes(work, context or copy_context())
+    except BaseException:
+        _spare.stand = stand
+        raise
+    if not is_over:
+        return stand.task
+    _spare.stand = stand
+    return None
+
+
+@coroutine
+def _drive() -> Generator[object, Any, None]:
+    """Await one piece of work after the other.
+
+    Were each stepped by itself, its end would be an exception, made and caught.
+    """
+    work = yield _READY
+    while True:
+        yield from work
+        work = yield _READY
+
+
+def _start_driver() -> Generator[object, Any, None]:
+    driver = _drive()
+    next(driver)
+    return driver
+
+
+class _Stand(Work):
+    """A task's coroutine, which goes on with work that was begun in its name."""
+
+    __slots__ = (
+        "_context", "_driver", "_is_busy", "_is_over", "_loop", "_waits_for", "task",
+    )  # fmt: skip
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._is_over = False
+        self._is_busy = False  # used since the task's last turn
+        self._loop = loop
+        self._driver = _start_driver()
+        self._context: Context | None = None  # of the work that the task goes on with
+        self._waits_for: Any = None  # what the task does not yet know of
+        self.task: asyncio.Task[None] = loop.create_task(self, name=_NAME)
+
+    def is_usable_in(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Tell whether its task is one of ``loop`` and still there for any work."""
+        # one that is being cancelled would cancel whatever work comes next
+        return self._loop is loop and not self._is_over and not self.task.cancelling()
+
+    def finishes(self, work: Work, context: Context) -> bool:
+        """Take the first step of ``work`` as the task; tell whether it was the last."""
+        loop, task = self._loop, self.task
+        self._is_busy = True
+        current = find_current_task(loop)
+        if current is not None:
+            _leave_task(loop, current)
+        _enter_task(loop, task)
+        try:
+            waits_for = context.run(self._driver.send, work)
+        except BaseException as error:
+            self._driver = _start_driver()
+            if isinstance(error, asyncio.CancelledError):  # that just ends a task
+                return True
+            raise
+        finally:
+            _leave_task(loop, task)
+            if current is not None:
+                _enter_task(loop, current)
+        if waits_for is _READY:
+            return True
+        self._waits_for, self._context = waits_for, context
+        _mark(waits_for, False)  # others may wait for it meanwhile
+        return False
+
+    # Coroutine, called by the task
+
+    def send(self, value: object) -> object:
+        if self._context is None:
+            if self._is_busy:
+                self._is_busy = False
+                return None  # once more, in the next turn
+            self._end()
+            raise StopIteration
+        if self._waits_for is not None:
+            return self._hand_over()
+        return self._run(self._context, self._driver.send, value)
+
+    def throw(self, *error: Any) -> object:  # noqa: ANN401 - as Coroutine has it
+        if self._context is None:
+            self._end()
+            raise error[0]
+        if asyncio.isfuture(self._waits_for) and self._waits_for.cancel(*error[0].args):
+            return self._hand_over()  # as if the task had known what to cancel
+        self._waits_for = None
+        return self._run(self._context, self._driver.throw, *error)
+
+    def close(self) -> None:
+        """Do nothing: a task closes no coroutine."""
+
+    def __await__(self) -> Any:  # noqa: ANN401 - as Coroutine has it
+        raise NotImplementedError("it is a task's, nobody else awaits it")
+
+    def _run(
+        self, context: Context, step: Callable[..., object], *args: object
+    ) -> object:
+        waits_for = context.run(step, *args)
+        if waits_for is _READY:
+            raise StopIteration
+        return waits_for
+
+    def _hand_over(self) -> object:
+        # not kept: it may be of a kind that the collector cannot look into
+        waits_for, self._waits_for = self._waits_for, None
+        _mark(waits_for, True)
+        return waits_for
+
+    def _end(self) -> None:
+        self._is_over = True
+        if _spare.stand is self:
+            _spare.stand = None  # it would keep the loop alive
+
+
+def _mark(waits_for: Any, is_awaited: bool) -> None:  # noqa: ANN401 - of any kind
+    """Set the mark that a future has from its ``await`` on until its task takes it.
+
+    No task takes one without it, and nobody can wait for one that has it.
+    """
+    if asyncio.isfuture(waits_for):
+        waits_for._asyncio_future_blocking = is_awaited  # noqa: SLF001 - as said

@@ -8,13 +8,17 @@ slices, one a turn; a forced flush first finishes what is being sliced.
 """
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pondsocket.burst import Burst
 from pondsocket.frame import Frame
 from pondsocket.session import Deferred, Intercept, Session
 
 __all__ = ["FanOut"]
+
+logger: logging.Logger = logging.getLogger(__name__)
 
 MAX_FRAMES = 64  # pending at most; more are flushed inline
 MAX_BYTES = 65_536
@@ -98,7 +102,18 @@ class FanOut:
 
     def _begin(self) -> None:
         entries, self._pending, self._bytes = self._pending, [], 0
-        self._job = _write(entries)
+        first = entries[0]
+        if len(entries) == 1 and len(first.recipients) == 1 and not first.intercept:
+            self._write_one(first)  # an answer, mostly
+        else:
+            self._job = _write(entries)
+
+    def _write_one(self, entry: _Entry) -> None:
+        self._running = True
+        try:
+            entry.recipients[0].write(Burst((entry.frame,)))
+        finally:
+            self._running = False
 
     def _step(self, job: Iterator[None]) -> None:
         self._running = True
@@ -114,7 +129,7 @@ def _write(entries: list[_Entry]) -> Iterator[None]:
     """Write entries member by member, yielding after each slice but the last."""
     recipients = entries[0].recipients
     if all(e.recipients is recipients and e.intercept is None for e in entries):
-        yield from _write_same([e.frame for e in entries], recipients)
+        yield from _write_same(Burst([e.frame for e in entries]), recipients)
         return
     per_member: dict[Session, list[Frame | Deferred]] = {}
     for entry in entries:
@@ -124,23 +139,38 @@ def _write(entries: list[_Entry]) -> Iterator[None]:
                 if entry.intercept is None
                 else Deferred(entry.frame, entry.intercept)
             )
+    bursts: dict[tuple[Frame | Deferred, ...], Burst] = {}
     for count, (session, items) in enumerate(per_member.items(), 1):
-        _write_mixed(session, items)
+        _write_mixed(session, tuple(items), bursts)
         if not count % SLICE:
             yield
 
 
-def _write_same(frames: list[Frame], recipients: tuple[Session, ...]) -> Iterator[None]:
+def _write_same(burst: Burst, recipients: tuple[Session, ...]) -> Iterator[None]:
     for start in range(0, len(recipients), SLICE):
         if start:
             yield
         for session in recipients[start : start + SLICE]:
-            session.write(frames)
+            direct = session.direct
+            try:
+                if not direct.is_held and direct.try_write(burst):
+                    continue
+            except Exception:
+                logger.debug("writing to %r failed", session.id, exc_info=True)
+            session.write(burst)
 
 
-def _write_mixed(session: Session, items: list[Frame | Deferred]) -> None:
-    frames = [item for item in items if isinstance(item, Frame)]
-    if len(frames) == len(items):
-        session.write(frames)
-    else:
-        session.enqueue(items)
+def _write_mixed(
+    session: Session,
+    items: tuple[Frame | Deferred, ...],
+    bursts: dict[tuple[Frame | Deferred, ...], Burst],
+) -> None:
+    """Write what one member gets; those who get the same share a burst."""
+    burst = bursts.get(items)
+    if burst is None:
+        frames = [item for item in items if isinstance(item, Frame)]
+        if len(frames) < len(items):
+            session.enqueue(items)
+            return
+        burst = bursts[items] = Burst(frames)
+    session.write(burst)

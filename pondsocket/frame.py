@@ -1,23 +1,14 @@
 """Frame: one outgoing event, each form in which it travels built at most once."""
 
 from dataclasses import replace
-from struct import Struct
 from typing import Final, cast
 
+from pondsocket.framing import BINARY, DEFLATED, TEXT, build_frame, deflate
 from pondsocket.types import Event
 from pondsocket.wire import JSON_CODEC, Codec, event_to_json, payload_in
 
 __all__ = ["Frame"]
 
-# RFC 6455, 5.2: FIN and the opcode, then the length: in 7 bits up to 125, else 126 or
-# 127 there and the length itself in 16 or 64 bits. A server does not mask (5.1).
-_TEXT: Final = 0x81
-_BINARY: Final = 0x82
-_MEDIUM_FOLLOWS: Final = 126
-_LONG_FOLLOWS: Final = 127
-_LONG_FROM: Final = 0x1_0000
-_MEDIUM_HEADER: Final = Struct("!BBH")
-_LONG_HEADER: Final = Struct("!BBQ")
 # How the JSON of an event goes on after its action, before its payload, and ends
 # without one.
 _BODY: Final = ',"event":'
@@ -49,6 +40,7 @@ class Frame:
     __slots__ = (
         "_codec",
         "_data",
+        "_deflated",
         "_event",
         "_is_relayed",
         "_rendered",
@@ -66,6 +58,7 @@ class Frame:
         self._rendered = codec.encode(event)
         self._data: bytes | None = None
         self._websocket: bytes | None = None
+        self._deflated: bytes | None = None
         self._sse: dict[bool, bytes] | None = None
         self._rendered_by: dict[str, str | bytes] | None = None
 
@@ -143,10 +136,29 @@ class Frame:
         """A whole WebSocket frame, for connections that negotiated no extension."""
         frame = self._websocket
         if frame is None:
-            data = self.data
-            opcode = _TEXT if isinstance(self._rendered, str) else _BINARY
-            frame = self._websocket = _header(opcode, len(data)) + data
+            frame = self._websocket = build_frame(self._opcode, self.data)
         return frame
+
+    @property
+    def deflated(self) -> bytes:
+        """The same for connections that agreed on permessage-deflate (RFC 7692).
+
+        Compressed for itself, so it is for those only whose server forgets each message
+        (``server_no_context_takeover``); not compressed if that makes it no shorter.
+        """
+        frame = self._deflated
+        if frame is None:
+            compressed = deflate(self.data)
+            if len(compressed) < len(self.data):
+                frame = build_frame(self._opcode | DEFLATED, compressed)
+            else:
+                frame = self.websocket
+            self._deflated = frame
+        return frame
+
+    @property
+    def _opcode(self) -> int:
+        return TEXT if isinstance(self._rendered, str) else BINARY
 
     def render(self, codec: Codec) -> str | bytes:
         """Return what ``codec`` makes of the event, kept by the codec's name.
@@ -197,11 +209,3 @@ class Frame:
         if not with_event_name:
             return data.encode()
         return f"event: {self.name.translate(_NOT_IN_STREAM)}\n{data}".encode()
-
-
-def _header(opcode: int, length: int) -> bytes:
-    if length < _MEDIUM_FOLLOWS:
-        return bytes((opcode, length))
-    if length < _LONG_FROM:
-        return _MEDIUM_HEADER.pack(opcode, _MEDIUM_FOLLOWS, length)
-    return _LONG_HEADER.pack(opcode, _LONG_FOLLOWS, length)

@@ -1,12 +1,20 @@
 """Random ids: the only place that makes them."""
 
 import os
+from binascii import hexlify
 from typing import Final
 
 __all__ = ["uuid"]
 
 _AT_ONCE: Final = 256  # ids for which the operating system is asked once
-_SIZE: Final = 32  # digits of one id
+_BYTES: Final = 16
+_DIGITS: Final = 32
+_LENGTH: Final = 36
+_HYPHENS: Final = (8, 13, 18, 23)
+_PLACES: Final = tuple(place for place in range(_LENGTH) if place not in _HYPHENS)
+# RFC 9562, 5.4: four bits of byte 6 are the version, two of byte 8 the variant.
+_VERSION: Final = bytes(byte & 0x0F | 0x40 for byte in range(256))
+_VARIANT: Final = bytes(byte & 0x3F | 0x80 for byte in range(256))
 
 _ready: list[str] = []
 
@@ -17,21 +25,21 @@ def uuid() -> str:
     It holds 122 random bits from the operating system.
     """
     if not _ready:
-        digits = os.urandom(_AT_ONCE * _SIZE // 2).hex()
-        _ready.extend(
-            _form(digits[start : start + _SIZE])
-            for start in range(0, len(digits), _SIZE)
-        )
+        _ready.extend(_make(_AT_ONCE))
     return _ready.pop()
 
 
-def _form(digits: str) -> str:
-    # RFC 9562, 5.4: the version, and two bits of the variant.
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return (
-        f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-"
-        f"{variant}{digits[17:20]}-{digits[20:]}"
-    )
+def _make(count: int) -> list[str]:
+    """Make many ids: each step is one for all of them, a quarter of the time each."""
+    data = bytearray(os.urandom(count * _BYTES))
+    data[6::_BYTES] = data[6::_BYTES].translate(_VERSION)
+    data[8::_BYTES] = data[8::_BYTES].translate(_VARIANT)
+    digits = hexlify(data)
+    text = bytearray(b"-") * (count * _LENGTH)
+    for digit, place in enumerate(_PLACES):
+        text[place::_LENGTH] = digits[digit::_DIGITS]
+    ids = text.decode()
+    return [ids[start : start + _LENGTH] for start in range(0, len(ids), _LENGTH)]
 
 
 # A child must not give out its parent's ids. Windows has no fork: there this makes a

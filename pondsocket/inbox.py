@@ -12,15 +12,18 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from typing import TypeAlias
 
 from pondsocket.callbacks import is_contained
-from pondsocket.eager import start_eagerly
+from pondsocket.eager import find_current_task, start_eagerly
 from pondsocket.ratelimit import TokenBucket
 from pondsocket.types import Event, Limits
 
 __all__ = ["FloodGate", "Flooding", "Inbox"]
 
 logger: logging.Logger = logging.getLogger(__name__)
+
+_Waiting: TypeAlias = deque[tuple[Event, int]]
 
 ANSWER_INTERVAL = 1.0  # seconds between two answers to a flood (client protocol)
 CALM = 1.0  # seconds without a refusal after which a flood counts as over
@@ -71,16 +74,6 @@ class FloodGate:
         return Flooding.DROP
 
 
-class _Lane:
-    """The waiting messages of one channel; ready or being worked on while it exists."""
-
-    __slots__ = ("events", "name")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.events: deque[tuple[Event, int]] = deque()
-
-
 class Inbox:
     """A bounded queue of events with a lane per channel.
 
@@ -97,13 +90,15 @@ class Inbox:
     )  # fmt: skip
 
     def __init__(
-        self, handle: Callable[[Event], Awaitable[None]], limits: Limits, name: str
+        self, handle: Callable[[Event], Awaitable[object]], limits: Limits, name: str
     ) -> None:
         self._handle = handle
         self._limits = limits
         self._name = name
-        self._lanes: dict[str, _Lane] = {}
-        self._ready: list[_Lane] = []  # short; an empty deque takes 760 bytes
+        # What waits in each lane that has work; None while nothing but its running
+        # handler is there: an empty deque takes 760 bytes.
+        self._lanes: dict[str, _Waiting | None] = {}
+        self._ready: list[tuple[str, _Waiting]] = []  # lanes that wait for a worker
         self._waiting = 0
         self._bytes = 0
         self._busy = 0
@@ -120,23 +115,31 @@ class Inbox:
         return not self._waiting and not self._busy
 
     def put(self, event: Event, size: int = 0) -> bool:
-        """Queue an event; False if the inbox is full or closed and took nothing.
+        """Have an event handled; False if the inbox is full or closed and took nothing.
+
+        If its lane is idle, its handler runs up to its first wait before this returns.
 
         Args:
             event: What the client sent.
             size: Its encoded bytes; decoded it may take many times as much memory.
         """
-        if self._closed or not self._fits(size):
+        if self._closed or (self._waiting and not self._fits(size)):
             return False
-        lane = self._lanes.get(event.channel_name)
-        if lane is None:
-            lane = self._lanes[event.channel_name] = _Lane(event.channel_name)
-            self._ready.append(lane)
-        lane.events.append((event, size))
+        name = event.channel_name
+        lanes = self._lanes
+        is_idle = name not in lanes
+        if is_idle and self._busy < self._limits.max_concurrent_handlers:
+            lanes[name] = None
+            self._start_worker(name, event)
+            return True
+        waiting = lanes.get(name)
+        if waiting is None:
+            waiting = lanes[name] = deque()
+        if is_idle:
+            self._ready.append((name, waiting))
+        waiting.append((event, size))
         self._waiting += 1
         self._bytes += size
-        if self._busy < min(len(self._lanes), self._limits.max_concurrent_handlers):
-            self._start_worker()
         return True
 
     def _fits(self, size: int) -> bool:
@@ -145,11 +148,13 @@ class Inbox:
             not 0 < limits.inbound_max_bytes < self._bytes + size or not self._bytes
         )
 
-    def _start_worker(self) -> None:
+    def _start_worker(self, lane: str, event: Event) -> None:
         self._busy += 1
-        task = start_eagerly(self._work(), f"pond-inbox-{self._name}")
-        self._workers += (task,)
-        task.add_done_callback(self._forget)
+        task = start_eagerly(self._work(lane, event))
+        if task is not None:
+            task.set_name(f"pond-inbox-{self._name}")
+            self._workers += (task,)
+            task.add_done_callback(self._forget)
 
     def _forget(self, worker: asyncio.Task[None]) -> None:
         self._workers = tuple(each for each in self._workers if each is not worker)
@@ -159,8 +164,8 @@ class Inbox:
         dropped, self._waiting, self._bytes = self._waiting, 0, 0
         self._closed = True
         self._ready.clear()
-        for lane in self._lanes.values():
-            lane.events.clear()
+        for waiting in filter(None, self._lanes.values()):
+            waiting.clear()
         return dropped
 
     async def settle(self, timeout: float) -> None:  # noqa: ASYNC109 - ends, not raises
@@ -178,14 +183,11 @@ class Inbox:
             logger.warning("%d handlers of %r were cancelled", len(late), self._name)
             await asyncio.wait(late, timeout=timeout)
 
-    async def _work(self) -> None:
-        _worker.set(asyncio.current_task())
+    async def _work(self, lane: str, event: Event) -> None:
+        """Handle an event, then whatever waits for a worker."""
+        _worker.set(find_current_task(asyncio.get_running_loop()))
         try:
-            while self._ready:
-                lane = self._ready.pop(0)
-                event, size = lane.events.popleft()
-                self._waiting -= 1
-                self._bytes -= size
+            while True:
                 try:
                     await self._handle(event)
                 except BaseException as error:  # a task root: nobody else would see it
@@ -193,11 +195,26 @@ class Inbox:
                         raise
                     logger.exception("handling a message of %r failed", self._name)
                 finally:
-                    if lane.events:
-                        self._ready.append(lane)
-                    else:
-                        del self._lanes[lane.name]
+                    self._release(lane)
+                if not self._ready:
+                    return
+                lane, event = self._take()
         finally:
             self._busy -= 1
             if self._ready:  # a handler cancelled its own task
-                self._start_worker()
+                self._start_worker(*self._take())
+
+    def _release(self, lane: str) -> None:
+        waiting = self._lanes[lane]
+        if waiting:
+            self._ready.append((lane, waiting))
+        else:
+            del self._lanes[lane]
+
+    def _take(self) -> tuple[str, Event]:
+        """Take the first event of the lane that is ready for longest."""
+        lane, waiting = self._ready.pop(0)
+        event, size = waiting.popleft()
+        self._waiting -= 1
+        self._bytes -= size
+        return lane, event

@@ -7,6 +7,7 @@ and counted; only a message that is too big or a lasting flood ends the connecti
 import time
 from collections.abc import Awaitable, Callable
 
+from pondsocket.client_message import read_within
 from pondsocket.errors import ValidationError
 from pondsocket.ids import uuid
 from pondsocket.inbox import FloodGate, Flooding, Inbox
@@ -19,7 +20,7 @@ from pondsocket.types import (
     SystemEntity,
     SystemEvents,
 )
-from pondsocket.wire import Codec, check_limits
+from pondsocket.wire import JSON_CODEC, Codec, check_limits
 
 __all__ = ["Intake"]
 
@@ -47,13 +48,14 @@ class Intake:
         limits: Limits,
         telemetry: Telemetry,
         codec: Codec,
-        handle: Callable[[Event], Awaitable[None]],
+        handle: Callable[[Event], Awaitable[object]],
         answer: Callable[[Event], None],
         end: Callable[[int, str], None],
     ) -> None:
         self._user_id = user_id
         self._limits = limits
         self._telemetry = telemetry
+        self._measuring = telemetry.measuring
         self._codec = codec
         self._answer = answer
         self._end = end
@@ -85,17 +87,18 @@ class Intake:
             return True
         now = time.monotonic()
         if not self._flood.admits(now):
-            self._refuse(now, lambda: self._decode_for_answer(data))
+            if self._refuse(now):
+                self._answer_flood(self._decode_for_answer(data))
             return True
         try:
-            events = self._codec.decode(data)
-            for event in events:
-                check_limits(event, self._limits)
+            events = self._decode(data)
         except ValidationError as error:
             self._reject(error)
             return True
-        taken = [self._put(event, size, now) for event in events]
-        return all(taken)
+        takes_all = True
+        for event in events:
+            takes_all = self._put(event, size, now) and takes_all
+        return takes_all
 
     def take(self, event: Event) -> bool:
         """Take one event that was decoded elsewhere; as :meth:`receive`."""
@@ -103,7 +106,8 @@ class Intake:
             return True
         now = time.monotonic()
         if not self._flood.admits(now):
-            self._refuse(now, lambda: event)
+            if self._refuse(now):
+                self._answer_flood(event)
             return True
         try:
             check_limits(event, self._limits)
@@ -123,8 +127,17 @@ class Intake:
         """Wait ``timeout`` seconds for running handlers, then cancel them."""
         await self._inbox.settle(timeout)
 
+    def _decode(self, data: str | bytes) -> list[Event]:
+        """Return the events in a message; ValidationError if one is above a limit."""
+        if self._codec is JSON_CODEC:
+            return read_within(data, self._limits)
+        events = self._codec.decode(data)
+        for event in events:
+            check_limits(event, self._limits)
+        return events
+
     def _put(self, event: Event, size: int, now: float) -> bool:
-        if self._telemetry.measuring:
+        if self._measuring:
             self._telemetry.message_received(
                 self._user_id, event.channel_name, event.event, size
             )
@@ -132,7 +145,8 @@ class Intake:
         if self._inbox.put(event, size):
             return True
         self._telemetry.count("inbound_dropped")
-        self._refuse(now, lambda: event)
+        if self._refuse(now):
+            self._answer_flood(event)
         return False
 
     def _reject(self, error: ValidationError) -> None:
@@ -147,17 +161,18 @@ class Intake:
             )
         )
 
-    def _refuse(self, now: float, subject: Callable[[], Event | None]) -> None:
-        """Deal with a message too many; it is decoded only if it gets an answer."""
+    def _refuse(self, now: float) -> bool:
+        """Deal with a message too many; True if it gets an answer."""
         self._telemetry.count("flood")
         verdict = self._flood.refuse(now)
         if verdict is Flooding.CLOSE:
             self._telemetry.count("flood_closed")
             self._finish(POLICY_VIOLATION, "too many messages")
-        elif verdict is Flooding.ANSWER:
-            event = subject()
-            if event is not None:
-                self._answer(_flood_answer(event))
+        return verdict is Flooding.ANSWER
+
+    def _answer_flood(self, event: Event | None) -> None:
+        if event is not None:
+            self._answer(_flood_answer(event))
 
     def _finish(self, code: int, reason: str) -> None:
         """Take nothing more, and start closing the connection."""
@@ -166,9 +181,7 @@ class Intake:
 
     def _decode_for_answer(self, data: str | bytes) -> Event | None:
         try:
-            event = next(iter(self._codec.decode(data)), None)
-            if event is not None:
-                check_limits(event, self._limits)
+            event = next(iter(self._decode(data)), None)
         except ValidationError as error:
             self._reject(error)
             return None

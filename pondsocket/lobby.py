@@ -45,6 +45,9 @@ __all__ = ["EventHandler", "JoinHandler", "Lobby", "OutgoingHandler", "Registere
 
 logger: logging.Logger = logging.getLogger(__name__)
 
+REMEMBERED_NAMES = 256  # of events, for each kind of handler
+REMEMBERED_LENGTH = 256
+
 Context = TypeVar("Context")
 _Handler = Callable[[Context], object]
 JoinHandler = Callable[[JoinContext], object]
@@ -60,9 +63,46 @@ class Registered(Generic[Context]):
     handler: _Handler[Context]
     middlewares: tuple[Middleware[Context], ...]
 
-    async def run(self, context: Context) -> None:
-        """Run the middlewares around the handler; raises what they raise."""
-        await run_chain(self.middlewares, context, self.handler)
+    def run(self, context: Context) -> object:
+        """Run the middlewares around the handler; raises what they raise.
+
+        Returns:
+            What is to be awaited, if it can be.
+        """
+        if not self.middlewares:
+            return self.handler(context)
+        return run_chain(self.middlewares, context, self.handler)
+
+
+class _Handlers(Generic[Context]):
+    """Handlers in order of registration; the first whose pattern matches is meant.
+
+    Which one that is for a name is remembered, since few names come again and again.
+    """
+
+    __slots__ = ("_found", "_registered")
+
+    def __init__(self) -> None:
+        self._registered: list[Registered[Context]] = []
+        self._found: dict[str, Registered[Context] | None] = {}
+
+    def __len__(self) -> int:
+        return len(self._registered)
+
+    def add(self, registered: Registered[Context]) -> None:
+        self._registered.append(registered)
+        self._found.clear()
+
+    def find(self, name: str) -> Registered[Context] | None:
+        found = self._found
+        if name in found:
+            return found[name]
+        first = next((r for r in self._registered if r.pattern.match(name)), None)
+        if len(name) <= REMEMBERED_LENGTH:
+            if len(found) >= REMEMBERED_NAMES:  # a client that makes up names
+                found.clear()
+            found[name] = first
+        return first
 
 
 class Lobby:
@@ -95,9 +135,9 @@ class Lobby:
         self._find_session = find_session
         self._is_closed = False
         self._channels: dict[str, Channel] = {}
-        self._message_handlers: list[Registered[EventContext]] = []
+        self._message_handlers: _Handlers[EventContext] = _Handlers()
         self._leave_handlers: list[Registered[LeaveContext]] = []
-        self._outgoing_handlers: list[Registered[OutgoingContext]] = []
+        self._outgoing_handlers: _Handlers[OutgoingContext] = _Handlers()
 
     @property
     def path(self) -> str:
@@ -258,9 +298,9 @@ class Lobby:
 
     # Finding and running handlers.
 
-    def find_handler(self, event: str) -> tuple[Registered[EventContext], Route] | None:
-        """Return the first message handler whose pattern matches, and the match."""
-        return _first_match(self._message_handlers, event)
+    def find_handler(self, event: str) -> Registered[EventContext] | None:
+        """Return the first message handler whose pattern matches, None if none does."""
+        return self._message_handlers.find(event)
 
     async def _run_leave_handlers(self, context: LeaveContext) -> None:
         """Run every leave handler with a context of its own; one may fail alone.
@@ -282,14 +322,17 @@ class Lobby:
     def _intercept(self, channel: ChannelPort, event: str) -> Intercept | None:
         if not self._outgoing_handlers:
             return None
-        found = _first_match(self._outgoing_handlers, event)
-        return None if found is None else partial(self._run_outgoing, channel, *found)
+        registered = self._outgoing_handlers.find(event)
+        if registered is None:
+            return None
+        route = registered.pattern.match(event)
+        return partial(self._run_outgoing, channel, registered, route)
 
     async def _run_outgoing(
         self,
         channel: ChannelPort,
         registered: Registered[OutgoingContext],
-        route: Route,
+        route: Route | None,
         frame: Frame,
         session: Session,
     ) -> Frame | None:
@@ -326,7 +369,7 @@ async def _recipient(channel: ChannelPort, session: Session) -> User:
 
 
 def _register(
-    table: list[Registered[Context]],
+    table: _Handlers[Context],
     pattern: str,
     handler: _Handler[Context] | None,
     middlewares: tuple[Middleware[Context], ...],
@@ -334,17 +377,7 @@ def _register(
     compiled = compile_pattern(pattern)
 
     def register(function: _Handler[Context]) -> _Handler[Context]:
-        table.append(Registered(compiled, function, middlewares))
+        table.add(Registered(compiled, function, middlewares))
         return function
 
     return register if handler is None else register(handler)
-
-
-def _first_match(
-    table: list[Registered[Context]], name: str
-) -> tuple[Registered[Context], Route] | None:
-    for registered in table:
-        route = registered.pattern.match(name)
-        if route is not None:
-            return registered, route
-    return None

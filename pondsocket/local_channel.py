@@ -25,6 +25,7 @@ from pondsocket.ids import uuid
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
 from pondsocket.presence import PresenceBudget, PresenceChange, PresenceTracker
+from pondsocket.presence_feed import PresenceFeed
 from pondsocket.remote_users import RemoteUsers
 from pondsocket.roster import Roster
 from pondsocket.session import Intercept, Session
@@ -69,6 +70,14 @@ class LocalChannel:
         self._budget = PresenceBudget(options.presence_budget)
         self._held: PresenceChange | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._feed = PresenceFeed(
+            name,
+            roster=self.roster,
+            fanout=self._fanout,
+            budget=options.presence_budget,
+            telemetry=telemetry,
+            intercept=intercept,
+        )
 
     # Members.
 
@@ -84,6 +93,7 @@ class LocalChannel:
         self.roster.add(session.id, session, assigns)
         if ack is not None:
             self._fanout.push(Frame(ack, session.codec), (session,))
+        self._feed.add(session, self.presence)
         if self._telemetry.measuring:
             self._telemetry.channel_joined(session.id, self.name)
         return Joined(User(session.id, dict(assigns)))
@@ -106,8 +116,9 @@ class LocalChannel:
             self._fanout.push(Frame(farewell, session.codec), (session,))
         self.flush()
         self.roster.remove(user_id)
+        self._feed.remove(user_id)
         presence = self.presence.own(user_id)
-        self._show_presence(self.presence.pop(user_id))
+        self._show_presence(user_id, self.presence.pop(user_id))
         if self._telemetry.measuring:
             self._telemetry.channel_left(user_id, self.name)
         return Left(User(user_id, member.assigns, presence), reason)
@@ -139,15 +150,18 @@ class LocalChannel:
         """
         match change:
             case Sent(frame=frame, recipients=recipients):
+                if self._feed.is_due:
+                    self._feed.tell()
                 sessions = self.roster.select(recipients)
                 name = frame.name
                 if self._telemetry.measuring:
                     self._telemetry.message_broadcast(self.name, name, len(sessions))
                 return self._fanout.push(frame, sessions, self._intercept(name))
             case PresenceSet(user_id=user_id, presence=presence, node=node):
-                return self._show_presence(self.presence.put(user_id, presence, node))
+                shown = self.presence.put(user_id, presence, node)
+                return self._show_presence(user_id, shown)
             case PresenceGone(user_id=user_id, node=node):
-                return self._show_presence(self.presence.pop(user_id, node))
+                return self._show_presence(user_id, self.presence.pop(user_id, node))
         self.roster.get(change.user_id).assigns[change.key] = change.value
         return False
 
@@ -178,26 +192,38 @@ class LocalChannel:
 
     def send(self, event: Event, sessions: tuple[Session, ...]) -> bool:
         """Queue an event for some connections; True as for :meth:`apply`."""
+        if self._feed.is_due:
+            self._feed.tell()
         return self._fanout.push(Frame(event), sessions)
 
     def send_frame(self, frame: Frame, session: Session) -> None:
         """Queue a ready frame for one connection."""
+        if self._feed.is_due:
+            self._feed.tell()
         self._fanout.push(frame, (session,))
 
     def flush(self) -> None:
-        """Write everything that is pending, now."""
+        """Write everything that is queued, now.
+
+        Changes of presence that were made in this turn are not: they go out together at
+        its end, however many members come and go in it.
+        """
         self._fanout.flush()
 
     def close(self) -> None:
         """Write what is pending and stop every timer."""
         self._show_held()
+        self._feed.tell()
         self.flush()
 
     # Presence lists.
 
-    def _show_presence(self, change: PresenceChange | None) -> bool:
+    def _show_presence(self, user_id: str, change: PresenceChange | None) -> bool:
         """Send the full list, or hold it back until the budget's window ends."""
         if change is None:
+            return False
+        self._feed.note(user_id, change)
+        if self._feed.is_for_everybody:
             return False
         delay = self._budget.delay(asyncio.get_running_loop().time())
         if self._timer is None and not delay:
@@ -219,7 +245,7 @@ class LocalChannel:
             self._send_presence(change)
 
     def _send_presence(self, change: PresenceChange) -> bool:
-        sessions = self.roster.handles()
+        sessions = self._feed.others
         if not sessions:
             return False
         kind, changed = change

@@ -112,7 +112,11 @@ class Options:
         max_presence_bytes: Bytes of one user's presence.
         presence_budget: Bytes of presence messages per second and connection, above
             which a channel joins several into one.
-        compression: Whether WebSocket compression is negotiated.
+        compression: Whether WebSocket compression is negotiated; a broadcast is then
+            compressed once for all.
+        direct_writes: Whether frames that are ready are written past the server's own
+            send, where a connection's state allows it. Each frame is the same either
+            way; off, every one goes through the server (and ASGI middleware).
         allowed_origins: Foreign origins that may connect: ``"https://example.com"``,
             ``"https://*.example.com"`` for one left-most label, ``"null"``, or ``"*"``.
         trust_forwarded: Whether ``X-Forwarded-Host`` tells the own origin, and the last
@@ -165,6 +169,7 @@ class Options:
     max_presence_bytes: Limit = 16_384
     presence_budget: Limit = 65_536
     compression: Switch = False
+    direct_writes: Switch = True
 
     allowed_origins: _Origins = ()
     trust_forwarded: Switch = False

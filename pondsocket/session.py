@@ -16,9 +16,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from pondsocket.burst import Burst
 from pondsocket.callbacks import attempt_within, is_contained
 from pondsocket.errors import DeadlineExceeded, truncate_reason
 from pondsocket.frame import Frame
+from pondsocket.frame_writer import NO_WRITER, FrameWriter
 from pondsocket.intake import Intake
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options, SlowConsumerPolicy
@@ -76,12 +78,16 @@ class Session:
         transport: The wire; its powers are detected here, once.
         options: Bounds and policy of the outbox, and its deadlines.
         telemetry: Where sends, drops and failures are counted.
+
+    Attributes:
+        direct: Writes bursts, or refuses them; who calls it calls :meth:`write` then.
     """
 
     __slots__ = (
-        "_closer", "_ending", "_measuring", "_options", "_outbox", "_sink",
+        "_closer", "_direct", "_ending", "_measuring", "_options", "_outbox", "_sink",
         "_stall", "_telemetry", "_wake", "_writer", "channels", "codec",
-        "connection_id", "id", "intake", "is_ended", "joining", "transport",
+        "connection_id", "direct", "id", "intake", "is_ended", "joining", "transport",
+        "wants_presence_changes",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +104,7 @@ class Session:
         self.channels: dict[str, JoinedChannel] = {}
         self.intake: Intake | None = None
         self.joining: frozenset[str] = NOWHERE  # channel names
+        self.wants_presence_changes: bool = False  # its endpoint may find that it does
         self.is_ended: bool = False
         self._options = options
         self._telemetry = telemetry
@@ -112,6 +119,10 @@ class Session:
         self._sink = transport if isinstance(transport, FrameSink) else None
         if self._sink is not None:
             self._sink.on_writable(self._on_writable)
+        self._direct: FrameWriter = getattr(transport, "frame_writer", NO_WRITER)
+        if self._measuring:  # write() does that
+            self._direct = NO_WRITER
+        self.direct: FrameWriter = self._direct
 
     @property
     def outbox_messages(self) -> int:
@@ -130,7 +141,7 @@ class Session:
         frame = Frame(event, self.codec)
         channel = self.channels.get(event.channel_name)
         if channel is None:
-            self.write((frame,))
+            self.write(Burst((frame,)))
         else:
             channel.send_frame(self, frame)
 
@@ -162,6 +173,7 @@ class Session:
         if self._measuring:
             self._telemetry.queue_depth("outbox", len(self._outbox))
         if self._outbox and self._writer is None:
+            self.direct = NO_WRITER
             self._writer = asyncio.get_running_loop().create_task(
                 self._write_outbox(), name=f"pond-writer-{self.id}"
             )
@@ -198,6 +210,7 @@ class Session:
             self._fail(error)
         finally:
             self._writer = None
+            self.direct = NO_WRITER if self.is_ended else self._direct
 
     async def _write_deferred(self, item: Deferred) -> None:
         """Let the outgoing handlers see the frame, then put what they left first."""
@@ -301,6 +314,7 @@ class Session:
         """Close from the loop's next turn: callers may be amid a fan-out."""
         self._drop_outbox()
         self.is_ended = True
+        self.direct = NO_WRITER
         if self._closer is None:
             self._closer = asyncio.get_running_loop().create_task(
                 self._close_transport(code, reason), name=f"pond-close-{self.id}"
@@ -354,6 +368,7 @@ class Session:
     def detach(self, caller: asyncio.Task[Any] | None = None) -> None:
         """Leave all channels at once; the leave handlers run in a task."""
         self.is_ended = True
+        self.direct = NO_WRITER
         self._drop_outbox()
         if self._ending is not None:
             return

@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests import direct_writes
 from tests.autobahn.python2 import MISSING as NO_PYTHON2
 from tests.autobahn.python2 import pyenv_root
 from tests.cluster import table as cluster_table
@@ -31,6 +32,19 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("pondsocket")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--direct-writes",
+        choices=direct_writes.CHOICES,
+        default="on",
+        help="default of Options.direct_writes, also in programs that tests start",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    direct_writes.choose(config.getoption("--direct-writes"))
 
 
 def find_program(*names: str) -> Path | None:

@@ -39,12 +39,11 @@ TASK_OWNERS = {
     "pondsocket/distributed/link.py": "the opening that several joins wait for",
     "pondsocket/distributed/node.py": "what other nodes asked for",
     "pondsocket/distributed/publisher.py": "who publishes in the background",
-    "pondsocket/eager.py": "starts tasks for the inbox, which owns them",
+    "pondsocket/eager.py": "starts tasks for those who keep them",
     "pondsocket/membership.py": "each leaving, which outlives its caller",
     "pondsocket/session.py": "the writer, and the ending of the connection",
     "pondsocket/subscriptions.py": "one pump per subscription",
     "pondsocket/web/event_stream.py": "who listens for the client's leaving",
-    "pondsocket/web/send_pump.py": "the sends that wait",
 }
 
 # Every name of the public API. One that is gone breaks programs; a new one must be

@@ -3,7 +3,7 @@
 from aiohttp import hdrs, web
 
 from pondsocket import PondSocket
-from pondsocket.web import SendPump, SSEService
+from pondsocket.web import SSEService
 from pondsocket_aiohttp.handshake import open_websocket
 from pondsocket_aiohttp.sse import serve_http
 
@@ -20,7 +20,6 @@ class PondHandler:
 
     def __init__(self, pond: PondSocket, *, sse_event_names: bool = True) -> None:
         self._pond = pond
-        self._pump = SendPump()
         self._sse = SSEService(pond, with_event_names=sse_event_names)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
@@ -28,7 +27,7 @@ class PondHandler:
         upgrade = request.headers.get(hdrs.UPGRADE, "")
         if upgrade.strip().lower() != "websocket":
             return await serve_http(self._sse, request)
-        opened = await open_websocket(self._pond, self._pump, request)
+        opened = await open_websocket(self._pond, request)
         if isinstance(opened, web.Response):
             return opened
         await opened.run()

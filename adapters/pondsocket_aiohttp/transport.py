@@ -2,12 +2,18 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine
+from typing import Any
 
 from aiohttp import WSMessage, WSMsgType, web
 
 from pondsocket import Options
-from pondsocket.web import ClientLeft, FrameBudget, SendPump, WebSocketTransport
+from pondsocket.web import (
+    ClientLeft,
+    FrameBudget,
+    FrameWriter,
+    WebSocketTransport,
+)
 from pondsocket_aiohttp.flood_gate import FloodGate
 from pondsocket_aiohttp.heartbeat import Heartbeat
 
@@ -27,11 +33,11 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         websocket: Prepared, with ``autoping=False``.
         wire: What carries it: dropped if its client takes nothing any more, watched
             for parts of a message that never becomes one.
-        pump: Runs the sends; one for all connections is best.
         options: ``send_timeout``, ``slow_consumer``, ``max_message_size``,
             ``ping_interval`` and ``pong_wait`` are used.
         joins_messages: Whether the client takes several messages, separated by
             newlines, in one WebSocket frame.
+        frame_writer: The way past the host, None for none.
 
     Attributes:
         websocket: As above.
@@ -43,16 +49,16 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         id: str,
         websocket: web.WebSocketResponse,
         wire: asyncio.Transport,
-        pump: SendPump | None = None,
         options: Options | None = None,
         joins_messages: bool = False,
+        frame_writer: FrameWriter | None = None,
     ) -> None:
         options = options or Options()
         super().__init__(
             id=id,
-            pump=pump,
             options=options,
             joins_messages=joins_messages,
+            frame_writer=frame_writer,
         )
         self.websocket = websocket
         self._wire = wire
@@ -72,12 +78,10 @@ class AiohttpWebSocketTransport(WebSocketTransport):
                 give_up=wire.abort,
             )
 
-    async def _send_messages(self, messages: Sequence[str | bytes]) -> None:
-        for message in messages:
-            if isinstance(message, str):
-                await self.websocket.send_str(message)
-            else:
-                await self.websocket.send_bytes(message)
+    def _send_message(self, message: str | bytes) -> Coroutine[Any, Any, None]:
+        if isinstance(message, str):
+            return self.websocket.send_str(message)
+        return self.websocket.send_bytes(message)
 
     async def _receive_message(self) -> str | bytes:
         while not self._closing:
@@ -102,7 +106,7 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         """Answer a ping, unless there are too many; no limit on messages sees them."""
         self._gate.note_bytes(_CONTROL_HEAD + len(message.data))
         now = asyncio.get_running_loop().time()
-        unsent = self._wire.get_write_buffer_size()
+        unsent = self._count_unsent()
         if not self._budget.admits(now, unsent=unsent):
             self._end_flood()
         elif message.type is WSMsgType.PING:
@@ -115,7 +119,7 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         self._end(_POLICY_VIOLATION, "too many frames")
 
     def _ask(self) -> None:
-        self._pump.start(self._ping(), self._context)
+        self._pinging = self._start(self._ping())
 
     async def _ping(self) -> None:
         try:
@@ -127,7 +131,7 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         if self._heartbeat is not None:
             self._heartbeat.stop()
         super()._stop_reading()
-        if self._wire.get_write_buffer_size():
+        if self._count_unsent():
             # aiohttp would wait for a client that says goodbye and does not read
             loop = asyncio.get_running_loop()
             loop.call_later(self._options.send_timeout, self._wire.abort)
@@ -135,10 +139,17 @@ class AiohttpWebSocketTransport(WebSocketTransport):
     async def _send_close(self, code: int, reason: str) -> None:
         """Send a close frame and wait for the client's, for a while.
 
-        Whatever is then still unsent has had its time.
+        aiohttp does not always wait: what is still unsent then has ``send_timeout``.
         """
         try:
             await self.websocket.close(code=code, message=reason.encode())
-        finally:
-            if self._wire.get_write_buffer_size():
+        except asyncio.CancelledError:  # all of its time is over
+            if self._count_unsent():
                 self._wire.abort()
+            raise
+
+    def _count_unsent(self) -> int:
+        try:
+            return self._wire.get_write_buffer_size()
+        except AttributeError:  # asyncio's own over TLS, when it was closed twice
+            return 0

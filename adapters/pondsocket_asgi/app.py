@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 
 from pondsocket import PondSocket
-from pondsocket.web import SendPump, SSEService
+from pondsocket.web import SSEService
 from pondsocket_asgi import granian, hypercorn
 from pondsocket_asgi.daphne import Daphne
 from pondsocket_asgi.handshake import serve_websocket
@@ -42,7 +42,6 @@ class PondASGIApp:
         self._pond = pond
         self._daphne = Daphne(pond.options.max_message_size)
         self._shutdown = ShutdownWatch(pond, is_wanted=close_before_host)
-        self._pump = SendPump()
         self._sse = SSEService(pond, with_event_names=sse_event_names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,5 +69,5 @@ class PondASGIApp:
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         # not a coroutine: its frame would last as long as the connection
         if scope["type"] == "websocket":
-            return serve_websocket(self._pond, self._pump, scope, receive, send)
+            return serve_websocket(self._pond, scope, receive, send)
         return serve_http(self._sse, scope, receive, send)

@@ -4,8 +4,9 @@ import logging
 from typing import Any
 
 from pondsocket import PondSocket
-from pondsocket.web import Admission, HTTPAnswer, Refusal, SendPump, admit
+from pondsocket.web import Admission, HTTPAnswer, Refusal, admit
 from pondsocket_asgi.exchange import encode_headers
+from pondsocket_asgi.frames import find_frame_writer
 from pondsocket_asgi.scope import Receive, Scope, Send, read_request
 from pondsocket_asgi.transport import ASGIWebSocketTransport
 from pondsocket_asgi.websocket import WebSocketASGI
@@ -16,7 +17,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 
 async def serve_websocket(
-    pond: PondSocket, pump: SendPump, scope: Scope, receive: Receive, send: Send
+    pond: PondSocket, scope: Scope, receive: Receive, send: Send
 ) -> None:
     """Carry one WebSocket from its handshake to its end.
 
@@ -29,9 +30,9 @@ async def serve_websocket(
     transport = ASGIWebSocketTransport(
         id=admission.user_id,
         websocket=websocket,
-        pump=pump,
         options=pond.options,
         joins_messages=admission.joins_messages,
+        frame_writer=find_frame_writer(scope),
     )
     try:
         is_live = await admission.register(transport)

@@ -31,7 +31,7 @@ from pondsocket_asgi.app import PondASGIApp
 from pondsocket_asgi.draining import serve_and_drain
 from pondsocket_asgi.exchange import send_answer
 from pondsocket_asgi.scope import ASGIApp, Receive, Scope, Send
-from pondsocket_asgi.uvicorn import WebSocketProtocol
+from pondsocket_asgi.uvicorn import DeflatingWebSocketProtocol, WebSocketProtocol
 
 __all__ = ["serve"]
 
@@ -83,11 +83,10 @@ def _configure(app: ASGIApp, options: Options) -> uvicorn.Config:
         interface="asgi3",
         lifespan="off",  # `serve` closes the pond itself
         http="h11",  # the other one takes headers without end
-        ws=WebSocketProtocol,
+        ws=DeflatingWebSocketProtocol if options.compression else WebSocketProtocol,
         ws_max_size=size_limit_for(options) or sys.maxsize,
         ws_ping_interval=options.ping_interval or None,
         ws_ping_timeout=options.pong_wait,
-        ws_per_message_deflate=options.compression,
         proxy_headers=False,  # who trusts them reads them on its own, on every server
         backlog=BACKLOG,
         timeout_graceful_shutdown=math.ceil(options.send_timeout),

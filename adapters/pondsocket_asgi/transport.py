@@ -1,10 +1,11 @@
 """ASGIWebSocketTransport: one WebSocket of an ASGI host, as the core sees it."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine
+from types import CoroutineType
 from typing import Any
 
 from pondsocket import Options
-from pondsocket.web import SendPump, WebSocketTransport
+from pondsocket.web import FrameWriter, WebSocketTransport
 from pondsocket_asgi.websocket import WebSocketASGI
 
 __all__ = ["ASGIWebSocketTransport"]
@@ -16,11 +17,11 @@ class ASGIWebSocketTransport(WebSocketTransport):
     Args:
         id: The user's id, the connection's too.
         websocket: The accepted connection.
-        pump: Runs the sends; one for all connections is best.
         options: ``send_timeout`` and ``slow_consumer`` are used.
         assigns: First assigns of the connection; copied.
         joins_messages: Whether the client takes several messages, separated by
             newlines, in one WebSocket frame.
+        frame_writer: The way past the host, None if it offers none.
     """
 
     def __init__(
@@ -28,25 +29,33 @@ class ASGIWebSocketTransport(WebSocketTransport):
         *,
         id: str,
         websocket: WebSocketASGI,
-        pump: SendPump | None = None,
         options: Options | None = None,
         assigns: dict[str, Any] | None = None,
         joins_messages: bool = False,
+        frame_writer: FrameWriter | None = None,
     ) -> None:
         super().__init__(
             id=id,
-            pump=pump,
             options=options,
             assigns=assigns,
             joins_messages=joins_messages,
+            frame_writer=frame_writer,
         )
         self._websocket = websocket
+        self._host_send = websocket.host_send
 
-    async def _send_messages(self, messages: Sequence[str | bytes]) -> None:
-        await self._websocket.send_all(messages)
+    def _send_message(self, message: str | bytes) -> Coroutine[Any, Any, None]:
+        kind = "text" if isinstance(message, str) else "bytes"
+        sending = self._host_send({"type": "websocket.send", kind: message})
+        return sending if isinstance(sending, CoroutineType) else _wait_for(sending)
 
     def _receive_message(self) -> Awaitable[str | bytes]:
         return self._websocket.receive()  # raises ConnectionClosed, which is ClientLeft
 
     async def _send_close(self, code: int, reason: str) -> None:
         await self._websocket.close(code, reason)
+
+
+async def _wait_for(sending: Awaitable[None]) -> None:
+    """Make a coroutine of whatever a middleware's ``send`` returns."""
+    await sending

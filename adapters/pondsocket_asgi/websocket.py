@@ -175,6 +175,14 @@ class WebSocketASGI:
         """
         await self.send_all((data,))
 
+    @property
+    def host_send(self) -> Send:
+        """The host's own ``send``, for whoever makes its messages himself.
+
+        What goes out by it is neither checked nor noted here.
+        """
+        return self._send
+
     async def send_all(self, messages: Iterable[str | bytes]) -> None:
         """Send several messages, one after the other; as :meth:`send`.
 

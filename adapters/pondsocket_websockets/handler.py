@@ -8,9 +8,10 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from pondsocket import PondSocket
-from pondsocket.web import Admission, HTTPAnswer, Refusal, SendPump, admit
+from pondsocket.web import Admission, HTTPAnswer, Refusal, admit
 from pondsocket_websockets.connection import ONLY_WEBSOCKETS, PondConnection
 from pondsocket_websockets.exchange import make_response, read_request
+from pondsocket_websockets.frames import find_frame_writer
 from pondsocket_websockets.settings import settings_for
 from pondsocket_websockets.transport import WebsocketsTransport
 
@@ -48,7 +49,6 @@ class PondHandler:
 
     def __init__(self, pond: PondSocket) -> None:
         self._pond = pond
-        self._pump = SendPump()
         self._admissions: WeakKeyDictionary[ServerConnection, Admission] = (
             WeakKeyDictionary()
         )
@@ -101,9 +101,9 @@ class PondHandler:
         transport = WebsocketsTransport(
             id=admission.user_id,
             connection=connection,
-            pump=self._pump,
             options=self._pond.options,
             joins_messages=admission.joins_messages,
+            frame_writer=find_frame_writer(connection),
         )
         try:
             is_live = await admission.register(transport)

@@ -4,14 +4,16 @@ import logging
 from typing import Any
 
 from websockets.exceptions import InvalidHandshake
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
 from pondsocket import Options
-from pondsocket.web import size_limit_for
+from pondsocket.web import DEFLATE_WINDOW_BITS, size_limit_for
 
 __all__ = ["settings_for"]
 
 _ANSWER_SECONDS = 1.0  # to refuse who took too long, before the library just hangs up
 _READ_AHEAD = 16  # frames; nothing here makes the reader wait
+_MEMORY_LEVEL = 5  # of zlib: 32 KiB for each client that sends, not 256
 _CLOSING_SHARE = 0.5  # of send_timeout: over before the transport stops waiting
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -22,6 +24,7 @@ def settings_for(options: Options) -> dict[str, Any]:
     patience = options.handshake_timeout
     return {
         "compression": "deflate" if options.compression else None,
+        "extensions": [_forgetful_deflate()] if options.compression else None,
         "server_header": None,  # it would tell the version
         "open_timeout": patience + _ANSWER_SECONDS if patience else None,
         "close_timeout": options.send_timeout * _CLOSING_SHARE,
@@ -31,6 +34,16 @@ def settings_for(options: Options) -> dict[str, Any]:
         "max_queue": _READ_AHEAD,
         "logger": logger,
     }
+
+
+def _forgetful_deflate() -> ServerPerMessageDeflateFactory:
+    """Return what negotiates that a message compressed once fits every client."""
+    return ServerPerMessageDeflateFactory(
+        server_no_context_takeover=True,
+        server_max_window_bits=DEFLATE_WINDOW_BITS,
+        client_max_window_bits=DEFLATE_WINDOW_BITS,
+        compress_settings={"memLevel": _MEMORY_LEVEL},
+    )
 
 
 def _is_worth_a_line(record: logging.LogRecord) -> bool:

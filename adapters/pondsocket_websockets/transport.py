@@ -1,13 +1,13 @@
 """WebsocketsTransport: one connection of the library, as the core sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, ProtocolError
 
 from pondsocket import Options
-from pondsocket.web import ClientLeft, SendPump, WebSocketTransport
+from pondsocket.web import ClientLeft, FrameWriter, WebSocketTransport
 
 __all__ = ["WebsocketsTransport"]
 
@@ -20,11 +20,11 @@ class WebsocketsTransport(WebSocketTransport):
     Args:
         id: The user's id, the connection's too.
         connection: The accepted connection.
-        pump: Runs the sends; one for all connections is best.
         options: ``send_timeout`` and ``slow_consumer`` are used.
         assigns: First assigns of the connection; copied.
         joins_messages: Whether the client takes several messages, separated by
             newlines, in one WebSocket frame.
+        frame_writer: The way past the library, None for none.
     """
 
     def __init__(
@@ -32,24 +32,23 @@ class WebsocketsTransport(WebSocketTransport):
         *,
         id: str,
         connection: ServerConnection,
-        pump: SendPump | None = None,
         options: Options | None = None,
         assigns: dict[str, Any] | None = None,
         joins_messages: bool = False,
+        frame_writer: FrameWriter | None = None,
     ) -> None:
         super().__init__(
             id=id,
-            pump=pump,
             options=options,
             assigns=assigns,
             joins_messages=joins_messages,
+            frame_writer=frame_writer,
         )
         self._connection = connection
 
-    async def _send_messages(self, messages: Sequence[str | bytes]) -> None:
-        # each is handed over whole before it waits: a cancelled send breaks no frame
-        for message in messages:
-            await self._connection.send(message)
+    def _send_message(self, message: str | bytes) -> Coroutine[Any, Any, None]:
+        # it is handed over whole before this waits: a cancelled send breaks no frame
+        return self._connection.send(message)
 
     async def _receive_message(self) -> str | bytes:
         try:

@@ -11,12 +11,25 @@ class ChannelContext:
 
     Attributes:
         channel: The channel, for everything that the context has no verb for.
-        route: What the lobby's or handler's pattern found in the name.
     """
 
     def __init__(self, channel: ChannelPort, route: Route | None) -> None:
         self.channel = channel
-        self.route: Route = route or Route()
+        self._route = route
+
+    @property
+    def route(self) -> Route:
+        """What the lobby's or handler's pattern found in the name."""
+        if self._route is None:
+            self._route = self._find_route()
+        return self._route
+
+    @route.setter
+    def route(self, route: Route) -> None:
+        self._route = route
+
+    def _find_route(self) -> Route:
+        return Route()
 
     async def get_all_presence(self) -> dict[str, PondPresence]:
         """Return everyone's presence by user id, as copies."""

@@ -1,9 +1,11 @@
 """EventContext: one message of a member, and what can be done about it."""
 
+import copy
 from typing import Any, Self
 
 from pondsocket.contexts._base import ChannelContext
 from pondsocket.metrics import Telemetry
+from pondsocket.patterns import Pattern
 from pondsocket.ports import ChannelPort
 from pondsocket.transport import Transport
 from pondsocket.types import (
@@ -22,10 +24,21 @@ __all__ = ["EventContext"]
 class EventContext(ChannelContext):
     """One message that a member sent to its channel.
 
+    Args:
+        channel: Where it was sent.
+        message: What was sent, and by whom.
+        route: What the handler's pattern found in the event's name.
+        transport: The sender's connection; without one a reply goes to all that the
+            sender has.
+        pattern: The handler's pattern, which finds the route if that is asked for.
+        has_shared_presence: Whether the sender's presence is to be copied before
+            anybody sees it; few handlers look.
+
     Attributes:
         event: The message.
-        user: Its sender, as it was when the message was handled.
     """
+
+    _has_replied = False
 
     def __init__(
         self,
@@ -34,12 +47,29 @@ class EventContext(ChannelContext):
         message: MessageEvent,
         route: Route | None = None,
         transport: Transport | None = None,
+        pattern: Pattern | None = None,
+        has_shared_presence: bool = False,
     ) -> None:
         super().__init__(channel, route)
         self.event: Event = message.event
-        self.user: User = message.user
+        self._user = message.user
+        self._has_shared_presence = has_shared_presence
         self._transport = transport
-        self._has_replied = False
+        self._pattern = pattern
+        self._matched = self.event.event  # the handler may change the event
+
+    @property
+    def user(self) -> User:
+        """The sender, as it was when the message was handled."""
+        if self._has_shared_presence:
+            self._has_shared_presence = False
+            self._user.presence = copy.deepcopy(self._user.presence)
+        return self._user
+
+    @user.setter
+    def user(self, user: User) -> None:
+        self._has_shared_presence = False
+        self._user = user
 
     @property
     def telemetry(self) -> Telemetry:
@@ -85,7 +115,7 @@ class EventContext(ChannelContext):
                 event,
                 payload,
                 request_id=self.event.request_id,
-                user_ids=[self.user.id],
+                user_ids=[self._user.id],
             )
         self._has_replied = True
         return self
@@ -104,7 +134,7 @@ class EventContext(ChannelContext):
 
     async def broadcast_from(self, event: str, payload: PondMessage) -> Self:
         """Send to all but the sender; raises as ``Channel.broadcast``."""
-        await self.channel.broadcast_from(event, payload, self.user.id)
+        await self.channel.broadcast_from(event, payload, self._user.id)
         return self
 
     async def track(self, presence: PondPresence, *user_ids: str) -> Self:
@@ -138,12 +168,16 @@ class EventContext(ChannelContext):
     async def assign(self, assigns: PondAssigns) -> Self:
         """Set assigns of the sender in this channel."""
         for key, value in assigns.items():
-            await self.channel.update_assign(self.user.id, key, value)
+            await self.channel.update_assign(self._user.id, key, value)
         return self
 
     async def get_assign(self, key: str) -> Any:  # noqa: ANN401 - as given
         """Return one assign of the sender, None if it is not set."""
-        return await self.channel.get_user_assign(self.user.id, key)
+        return await self.channel.get_user_assign(self._user.id, key)
+
+    def _find_route(self) -> Route:
+        route = None if self._pattern is None else self._pattern.match(self._matched)
+        return route or Route()
 
     def _whom(self, user_ids: tuple[str, ...]) -> tuple[str, ...]:
-        return user_ids or (self.user.id,)
+        return user_ids or (self._user.id,)

@@ -231,6 +231,7 @@ export class PondChannel {
   #client; #options; #params;
   #state = "idle";
   #presence = [];
+  #shown = new Map(); // presences by user id, of a server that tells of them by changes
   #queue = [];
   #listeners = new Listeners();
   #entry = null; // from join() to the end of this membership: the promise of join()
@@ -291,8 +292,9 @@ export class PondChannel {
     if (!this.#entry) return Promise.resolve(this.#client._forget(this));
     this.#end("closed", this.#error("LEFT", `left ${this.name}`));
     return new Promise((resolve) => {
-      this.#out(() => {
-        if (!this.#entry) this.#client._forget(this);
+      this.#out((error) => {
+        // What was not sent leaves us a member there, who is told of presences: see _hear().
+        if (!this.#entry && error?.reason !== "QUEUE_FULL") this.#client._forget(this);
         resolve();
       });
     });
@@ -302,7 +304,11 @@ export class PondChannel {
   on(event, fn) { return this.#listeners.add(`on ${event}`, fn); }
 
   /** Call `fn({list, joined | updated | left})` on each change: all presences, and the one that changed.
-   *  A busy server skips changes (not lists), so what is shown should follow `list`. */
+   *  A busy server skips changes (not lists), so what is shown should follow `list`.
+   *
+   *  With `presence: "diff"` several may change at once, and none is skipped: there may be more than one of
+   *  `joined`, `updated` and `left`, each the last of its kind, and `changes` holds all of them, as
+   *  `{joined, updated, left}`, each a Map by user id. A first call after joining has the `list` alone. */
   onPresence(fn) { return this.#listeners.add("presence", fn); }
 
   /** Call `fn(state, error)` on each change; the error says why a channel was declined or evicted. */
@@ -329,17 +335,50 @@ export class PondChannel {
 
   /** @internal */
   _hear({ action, event, payload }) {
+    // Changes count while out as well: if the server did not hear that we left, it sends no other snapshot.
+    const seen = action === "PRESENCE" && this.#see(event, payload);
     if (this.#state !== "joined") return;
     if (action === "PRESENCE") {
-      this.#presence = Array.isArray(payload.presence) ? payload.presence : [];
-      const one = CHANGES.has(event) && { [CHANGES.get(event)]: payload.changed };
-      this.#listeners.emit("presence", { list: this.#presence, ...one });
+      if (!seen) return;
+      this.#presence = seen.list;
+      this.#listeners.emit("presence", seen);
       return;
     }
     if (action === "SYSTEM" && event === "EVICTED") {
       this.#end("evicted", this.#error(event, String(payload.reason ?? "evicted"), 403));
     }
     this.#listeners.emit(`on ${event}`, payload);
+  }
+
+  /** What listeners get to know from a PRESENCE message, or null if it says nothing new. */
+  #see(event, payload) {
+    if (event === "SYNC") {
+      this.#shown = new Map(Object.entries(payload.presences ?? {}));
+      return { list: [...this.#shown.values()] };
+    }
+    if (event === "DIFF") return this.#merge(payload);
+    const one = CHANGES.has(event) && { [CHANGES.get(event)]: payload.changed };
+    return { list: Array.isArray(payload.presence) ? payload.presence : [], ...one };
+  }
+
+  #merge({ joined, updated, left }) {
+    const changes = { joined: new Map(), updated: new Map(), left: new Map() };
+    const set = (id, presence) => {
+      changes[this.#shown.has(id) ? "updated" : "joined"].set(id, presence);
+      this.#shown.set(id, presence);
+    };
+    for (const [id, presence] of Object.entries(joined ?? {})) {
+      // Who joined just before our snapshot is in it, and may be told of once more.
+      if (JSON.stringify(this.#shown.get(id)) !== JSON.stringify(presence)) set(id, presence);
+    }
+    for (const [id, presence] of Object.entries(updated ?? {})) set(id, presence);
+    for (const [id, presence] of Object.entries(left ?? {})) {
+      if (this.#shown.delete(id)) changes.left.set(id, presence);
+    }
+    const some = Object.entries(changes).filter(([, ofKind]) => ofKind.size);
+    if (!some.length) return null;
+    const last = Object.fromEntries(some.map(([kind, ofKind]) => [kind, [...ofKind.values()].at(-1)]));
+    return { list: [...this.#shown.values()], ...last, changes };
   }
 
   #entered(error) {
@@ -413,8 +452,10 @@ export class PondClient {
    * @param {string|URL} url the endpoint, absolute or relative to the page; http(s) or ws(s).
    * @param {object} [options]
    * @param {object|(() => object|Promise<object>)} [options.params] query parameters; a function is
-   *     asked before each attempt (for tokens that expire). {"pond.frames": "batch"} asks for several
-   *     messages in a frame.
+   *     asked before each attempt (for tokens that expire). Ours go along, "pond.frames" = "batch" (several
+   *     messages in a frame) for one; {"pond.frames": ""} takes that back.
+   * @param {"list"|"diff"} [options.presence] whether the server sends the whole list at each change, or a
+   *     list once and then changes. A server that cannot, or may not, sends lists all the same.
    * @param {("websocket"|"sse")[]} [options.transports] in order of preference.
    * @param {{base: number, max: number}} [options.backoff] milliseconds.
    * @param {number} [options.connectTimeout] milliseconds, for each transport of an attempt.
@@ -429,8 +470,8 @@ export class PondClient {
   constructor(url, options = {}) {
     this.#url = new URL(url, globalThis.location?.href);
     this.#options = {
-      params: {}, transports: ["websocket", "sse"], backoff: { base: 500, max: 30_000 }, connectTimeout: 10_000,
-      requestTimeout: 10_000, idleTimeout: 75_000, maxQueue: 100, random: Math.random,
+      params: {}, presence: "list", transports: ["websocket", "sse"], backoff: { base: 500, max: 30_000 },
+      connectTimeout: 10_000, requestTimeout: 10_000, idleTimeout: 75_000, maxQueue: 100, random: Math.random,
       WebSocket: globalThis.WebSocket, fetch: (...args) => globalThis.fetch(...args), ...options,
     };
   }
@@ -514,7 +555,11 @@ export class PondClient {
     clearTimeout(this.#timer);
     this.#waiting = false;
     const [attempt, url] = [++this.#attempts, new URL(this.#url)];
-    let { params, transports } = this.#options;
+    let { params, presence, transports } = this.#options;
+    const ours = { "pond.frames": "batch", ...(presence === "diff" && { "pond.presence": presence }) };
+    for (const [name, value] of Object.entries(ours)) {
+      if (!url.searchParams.has(name)) url.searchParams.set(name, value);
+    }
     try {
       if (typeof params === "function") params = await params();
       for (const [name, value] of Object.entries(params)) url.searchParams.set(name, value);

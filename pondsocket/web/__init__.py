@@ -4,6 +4,9 @@ This is the front door for adapters: a handshake is decided by ``admit``, a WebS
 becomes a ``WebSocketTransport``, and an ``SSEService`` answers all other requests.
 """
 
+from pondsocket.burst import Burst
+from pondsocket.frame_writer import MAX_UNSENT, FrameWriter
+from pondsocket.framing import DEFLATE_WINDOW_BITS, frame_message
 from pondsocket.rules import (
     Count,
     Deadline,
@@ -19,20 +22,23 @@ from pondsocket.web.frame_budget import FrameBudget
 from pondsocket.web.handshake import Admission, HTTPRequest, Refusal, admit
 from pondsocket.web.listening import BACKLOG, close_sockets, open_sockets
 from pondsocket.web.pages import PageAnswers, Pages
-from pondsocket.web.send_pump import SendPump
 from pondsocket.web.size_limit import size_limit_for
 from pondsocket.web.sse import HeaderFields, HTTPAnswer, SSEService, StreamAnswer
 from pondsocket.web.websocket import WebSocketTransport
 
 __all__ = [
     "BACKLOG",
+    "DEFLATE_WINDOW_BITS",
+    "MAX_UNSENT",
     "Admission",
     "BodyTooLarge",
+    "Burst",
     "ClientLeft",
     "Count",
     "Deadline",
     "EventStream",
     "FrameBudget",
+    "FrameWriter",
     "HTTPAnswer",
     "HTTPRequest",
     "HeaderFields",
@@ -43,7 +49,6 @@ __all__ = [
     "Refusal",
     "Rule",
     "SSEService",
-    "SendPump",
     "StreamAnswer",
     "StreamResponse",
     "Switch",
@@ -51,6 +56,7 @@ __all__ = [
     "admit",
     "check_settings",
     "close_sockets",
+    "frame_message",
     "open_sockets",
     "size_limit_for",
 ]

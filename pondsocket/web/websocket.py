@@ -1,10 +1,12 @@
 """WebSocketTransport: one WebSocket of a host that sends and receives by coroutines.
 
-Theory of operation. A host's send may wait (while the client does not read), and the
-core may not, so ``try_send`` hands what it is given to a ``SendPump`` and takes nothing
-more until that was sent: one send is in flight at a time, in order. One that waits
-longer than ``Options.send_timeout`` is a slow consumer; while the session waits too
-(something was refused) that is the session's to say.
+Theory of operation. Where the adapter has a ``FrameWriter``, ready frames are written
+past the host, as long as that takes them. Otherwise they go by the host's send, which
+may wait (while the client does not read), and the core may not: so ``try_send`` starts
+that send and takes nothing more until it is over. One send is in flight at a time, and
+nothing is written past it: all that a client gets is in order. A send that waits longer
+than ``Options.send_timeout`` is a slow consumer; while the session waits too (something
+was refused) that is the session's to say.
 
 ``run`` reads in the host's own task. Whoever else ends the connection interrupts the
 reading by the deadline that it stands under, so that the host's handler returns and the
@@ -14,15 +16,18 @@ host can drop the socket. A socket that takes no close frame is the host's to dr
 import asyncio
 import logging
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import copy_context
 from typing import Any
 
 from pondsocket.base_transport import BaseTransport
+from pondsocket.burst import Burst
+from pondsocket.eager import start_eagerly
 from pondsocket.frame import Frame
+from pondsocket.frame_writer import NO_WRITER, FrameWriter
 from pondsocket.options import Options, SlowConsumerPolicy
 from pondsocket.web.errors import ClientLeft
-from pondsocket.web.send_pump import SendPump
+from pondsocket.wire import JSON_CODEC
 
 __all__ = ["WebSocketTransport"]
 
@@ -30,7 +35,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 _TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes
 CLOSING_SHARE = 0.9  # of send_timeout; then the session stops waiting for us
-_BACKLOG = 16  # messages after which the reader lets others run
+_BACKLOG = 16  # messages in one turn of the loop after which the reader lets others run
+_MANY = 8  # messages after which it wants to know of the next turn
 
 
 class WebSocketTransport(BaseTransport):
@@ -38,28 +44,32 @@ class WebSocketTransport(BaseTransport):
 
     Args:
         id: The user's id, the connection's too.
-        pump: Runs the sends; one for all connections is best.
         options: ``send_timeout`` and ``slow_consumer`` are used.
         assigns: First assigns of the connection; copied.
         joins_messages: Whether the client takes several messages, separated by
             newlines, in one WebSocket frame.
+        frame_writer: The way past the host, None if there is none; not used if
+            ``Options.direct_writes`` is off.
     """
 
     def __init__(
         self,
         *,
         id: str,
-        pump: SendPump | None = None,
         options: Options | None = None,
         assigns: dict[str, Any] | None = None,
         joins_messages: bool = False,
+        frame_writer: FrameWriter | None = None,
     ) -> None:
         super().__init__(id, assigns=assigns)
         options = options or Options()
-        self._pump = pump or SendPump()
         self._context = copy_context()  # a host's middleware may rely on its own
         self._options = options
         self._joins_messages = joins_messages
+        if frame_writer is not None and options.direct_writes:
+            self.frame_writer = frame_writer
+            if joins_messages:
+                frame_writer.join_messages()
         self._is_sending = False
         self._sender: asyncio.Task[Any] | None = None  # of a send that waits
         self._sent: asyncio.Future[None] | None = None  # while somebody waits for it
@@ -69,15 +79,17 @@ class WebSocketTransport(BaseTransport):
         self._writable: Callable[[], None] = _nobody_waits
         self._is_over = False
         self._reading: asyncio.Timeout | None = None
+        self._received_in_turn = 0
 
     # What an adapter adds.
 
     @abstractmethod
-    async def _send_messages(self, messages: Sequence[str | bytes]) -> None:
-        """Send messages, one after the other: str as text frames, bytes as binary.
+    def _send_message(self, message: str | bytes) -> Coroutine[Any, Any, None]:
+        """Return what sends one message: str as a text frame, bytes as a binary one.
 
-        May wait as long as the client does not read. What it raises means that the
-        client is gone. Cancelled when the connection ends meanwhile.
+        It may wait as long as the client does not read. What it raises means that the
+        client is gone. Cancelled when the connection ends meanwhile. Many connections
+        times many messages come by here: the host's own coroutine is best.
         """
 
     @abstractmethod
@@ -104,40 +116,76 @@ class WebSocketTransport(BaseTransport):
         if self._is_sending:
             self._refused = True
             return False
+        burst = frames if isinstance(frames, Burst) else Burst(frames)
+        if not self.frame_writer.is_held and self.frame_writer.try_write(burst):
+            return True
         self._is_sending = True
-        self._sender = self._pump.start(self._send(tuple(frames)), self._context)
+        is_plain = self.codec is JSON_CODEC and not self._joins_messages
+        messages = burst.messages if is_plain else self._messages_of(burst)
+        try:
+            self._sender = self._start(
+                self._send_message(messages[0])
+                if len(messages) == 1
+                else self._send_each(messages)
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a host raises: gone
+            self._note_loss(error)
         if self._sender is not None:  # it waits for the client
+            self._hold_frames(True)
+            self._sender.add_done_callback(self._on_sent)
             self._expect_progress()
+        elif self._refused or self._sent is not None:
+            self._finish_sending()
+        else:
+            self._is_sending = False
         return True
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
+        """Start something of the host, in the context of its connection."""
+        return start_eagerly(work, self._context)
 
     def on_writable(self, callback: Callable[[], None]) -> None:
         """Set what to call when the send is over that caused a refusal."""
         self._writable = callback
 
-    async def _send(self, frames: tuple[Frame, ...]) -> None:
-        codec = self.codec
-        messages = [frame.render(codec) for frame in frames]
-        if self._joins_messages:
-            messages = ["\n".join(frame.text for frame in frames)]
-        try:
-            await self._send_messages(messages)
-        except Exception as error:  # whatever a host raises: the client is gone
-            logger.debug("sending to %r failed", self._id, exc_info=True)
-            if not self._closing:
-                self._telemetry.count("send_failed")
-                self._telemetry.connection_error(self._id, error)
-                await asyncio.sleep(0)  # not amid the fan-out that called try_send
-                self._sender = None  # it is this task, which is not to be cancelled
-                await self.peer_gone()
-        finally:
-            self._is_sending = False
-            self._sender = None
-            if self._sent is not None:
-                self._sent.set_result(None)
-                self._sent = None
-            if self._refused:
-                self._refused = False
-                asyncio.get_running_loop().call_soon(self._writable)
+    def _messages_of(self, burst: Burst) -> Sequence[str | bytes]:
+        if self.codec is not JSON_CODEC:
+            return [frame.render(self.codec) for frame in burst]
+        return (burst.text,)
+
+    async def _send_each(self, messages: Sequence[str | bytes]) -> None:
+        for message in messages:
+            await self._send_message(message)
+
+    def _on_sent(self, sender: asyncio.Task[None]) -> None:
+        error = None if sender.cancelled() else sender.exception()
+        if error is not None:
+            self._note_loss(error)
+        self._finish_sending()
+
+    def _note_loss(self, error: BaseException) -> None:
+        """Note that a send failed, maybe amid a fan-out; what follows has its task."""
+        logger.debug("sending to %r failed", self._id, exc_info=error)
+        if not self._closing:
+            self._telemetry.count("send_failed")
+            self._telemetry.connection_error(self._id, error)
+            self._stop_reading()
+            self._closer = self._start_closing()
+
+    def _hold_frames(self, is_held: bool) -> None:
+        if self.frame_writer is not NO_WRITER:
+            self.frame_writer.is_held = is_held
+
+    def _finish_sending(self) -> None:
+        self._is_sending = False
+        self._sender = None
+        self._hold_frames(self._closing)
+        if self._sent is not None:
+            self._sent.set_result(None)
+            self._sent = None
+        if self._refused:
+            self._refused = False
+            asyncio.get_running_loop().call_soon(self._writable)
 
     def _expect_progress(self) -> None:
         """Arm the timer; it is left to run out, since most sends are over at once."""
@@ -173,16 +221,17 @@ class WebSocketTransport(BaseTransport):
         the handler. The close callbacks have run if the client left; if the server
         closed, whoever did waits for them.
         """
+        loop, intake = asyncio.get_running_loop(), self.intake
         reading = self._reading = asyncio.timeout(None)
         try:
             async with reading:
-                since_turn = 0
                 while not self._is_over:
                     self.receive(await self._receive_message())
-                    since_turn += 1
-                    if len(self.intake) > _BACKLOG or since_turn > _BACKLOG:
+                    self._received_in_turn += 1
+                    if self._received_in_turn == _MANY:
+                        loop.call_soon(self._note_turn)
+                    if self._received_in_turn > _BACKLOG or len(intake) > _BACKLOG:
                         # a host with messages at hand never waits: give others a turn
-                        since_turn = 0
                         await asyncio.sleep(0)
         except ClientLeft:
             self._reading = None  # it has ended, and cannot be moved any more
@@ -195,6 +244,9 @@ class WebSocketTransport(BaseTransport):
             self._reading = None
             await self.peer_gone()
 
+    def _note_turn(self) -> None:
+        self._received_in_turn = 0
+
     def _stop_reading(self) -> None:
         self._is_over = True
         if self._reading is not None:
@@ -205,6 +257,10 @@ class WebSocketTransport(BaseTransport):
             self._stall = None
 
     # The end
+
+    def _start_closing(self, *wire: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        self._hold_frames(True)
+        return super()._start_closing(*wire)
 
     async def peer_gone(self) -> None:
         """Note that the client left; a send in flight is given up."""

@@ -341,7 +341,9 @@ class Play:
             case list():
                 return [self._fill(each) for each in value]
             case dict():
-                return {name: self._fill(each) for name, each in value.items()}
+                return {
+                    self._fill(name): self._fill(each) for name, each in value.items()
+                }
         return value
 
     def _match(self, expected: Any, found: Any, where: str) -> None:
@@ -378,6 +380,8 @@ async def _read_to_end(client: Client) -> tuple[list[Message], End]:
 def _tells_who_left(message: Message) -> bool:
     content = message.content
     named = content["action"], content["event"]
+    if named == ("PRESENCE", "DIFF"):
+        return content["payload"].keys() == {"left"}
     return named in {("PRESENCE", "LEAVE"), ("BROADCAST", "left")}
 
 

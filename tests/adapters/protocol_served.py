@@ -14,8 +14,11 @@ from typing import Any
 
 from pondsocket import Options, PondSocket
 from pondsocket_asgi import PondASGIApp
+from tests import direct_writes
 from tests.adapters.protocol_app import ProtocolApp
 from tests.adapters.protocol_refusals import Refusal, noting_refusals
+
+direct_writes.adopt()
 
 SETTLE_SECONDS = 3
 

@@ -18,6 +18,9 @@ from pondsocket import (
     PondSocket,
 )
 from pondsocket_asgi import PondASGIApp
+from tests import direct_writes
+
+direct_writes.adopt()
 
 WORK = 0.5  # seconds that a handler may need
 

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from pondsocket import actions as actions_module
 from pondsocket.actions import Actions
 from pondsocket.endpoint import Endpoint
 from pondsocket.errors import Conflict, Forbidden, PondError, TooManyRequests
@@ -585,6 +586,46 @@ async def test_who_is_no_member_learns_nothing(endpoint, lobby, member, connect,
     assert await bob.heard() == []
     assert log.entries == []
     assert counts(endpoint) == {"not_member": 1}
+
+
+async def test_a_lobby_that_comes_later_takes_no_channel_from_an_earlier_one(
+    endpoint, lobby, member, log
+):
+    lobby.on_message("say", log("first"))
+    await member.say("say")
+
+    endpoint.create_channel(NAME, accept).on_message("say", log("second"))
+    await member.say("say")
+
+    assert [name for name, _ in log.entries] == ["first", "first"]
+
+
+async def test_a_channel_that_ended_is_not_found_although_its_lobby_is_known(
+    lobby, member, log
+):
+    lobby.on_message("say", log("handled"))
+    await member.say("say")
+    await member.leave()
+    await member.heard()
+
+    await member.say("say")
+
+    assert await member.heard() == [("SYSTEM", "NOT_FOUND", {"channel": NAME})]
+
+
+async def test_the_lobbies_of_many_channels_are_remembered_up_to_a_bound(
+    endpoint, lobby, member, log, monkeypatch
+):
+    monkeypatch.setattr(actions_module, "REMEMBERED_CHANNELS", 2)
+    lobby.on_message("say", log("handled"))
+    names = [f"/chat/{number}" for number in range(1, 6)]
+    for name in names:
+        await member.join(name)
+
+    for name in (*names, *names):
+        await member.say("say", channel=name)
+
+    assert [context.channel.name for _, context in log.entries] == [*names, *names]
 
 
 async def test_who_was_evicted_is_no_member(endpoint, lobby, member, connect, log):

@@ -80,6 +80,16 @@ async def test_what_a_coroutine_raises_comes_through():
         await invoke(fail)
 
 
+async def test_an_attempt_awaits_whatever_can_be_awaited():
+    done = asyncio.get_running_loop().create_future()
+    attempt_at_it = await started(attempt(lambda: done))
+    assert not attempt_at_it.done()
+
+    done.set_exception(ValueError("bad"))
+
+    assert isinstance(await attempt_at_it, ValueError)
+
+
 async def test_an_attempt_that_succeeds_passes_its_arguments_and_returns_nothing():
     got = []
 

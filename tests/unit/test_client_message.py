@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pondsocket.client_message import check_limits, read_message, wire_to_event
+from pondsocket.client_message import (
+    check_limits,
+    read_message,
+    read_within,
+    wire_to_event,
+)
 from pondsocket.errors import ValidationError
 from pondsocket.types import Event, Limits
 
@@ -425,3 +430,109 @@ def test_measuring_the_depth_is_no_recursion():
         check_limits(
             event_with(payload=nested(50_000)), Limits(max_nesting_depth=49_999)
         )
+
+
+# Reading and checking at once.
+
+SHORT = st.text(st.sampled_from('ab{["\\é😀'), max_size=6)
+DEEP = st.recursive(
+    SHORT | st.integers(0, 9),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(SHORT, inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+SMALL_LIMITS = st.builds(
+    Limits,
+    max_channel_name_length=st.integers(0, 20),
+    max_event_name_length=st.integers(0, 20),
+    max_request_id_length=st.integers(0, 20),
+    max_nesting_depth=st.integers(0, 6),
+)
+
+
+def outcome(read, data, limits):
+    try:
+        return read(data, limits)
+    except ValidationError as fault:
+        return str(fault), fault.path, fault.request_id
+
+
+def read_then_check(data, limits):
+    events = read_message(data)
+    for event in events:
+        check_limits(event, limits)
+    return events
+
+
+@given(
+    members=st.fixed_dictionaries(
+        {
+            "action": st.sampled_from(["BROADCAST", "JOIN_CHANNEL", "LEAVE_CHANNEL"]),
+            "event": SHORT,
+            "channelName": SHORT,
+            "requestId": SHORT,
+            "payload": st.dictionaries(SHORT, DEEP, max_size=3),
+        },
+        optional={"zz": DEEP},
+    ),
+    limits=SMALL_LIMITS,
+    form=st.sampled_from([str, str.encode]),
+)
+def test_reading_within_limits_is_reading_and_then_checking(members, limits, form):
+    data = form(json.dumps(members, ensure_ascii=False))
+
+    assert outcome(read_within, data, limits) == outcome(read_then_check, data, limits)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"action":"ping"}',
+        "nonsense",
+        b"\xff",
+        b"\x01",
+        "[" * 100_000,
+        json.dumps({**MESSAGE, "event": 5}),
+        json.dumps({**MESSAGE, "event": ""}),
+        json.dumps(MESSAGE).replace("{", '{"event":5,', 1),
+        json.dumps({**MESSAGE, "event": "e" * 257}).replace("{", '{"event":5,', 1),
+        text_with_payload("[" * 5000 + "]" * 5000),
+    ],
+    ids=lambda data: data[:20],
+)
+def test_what_the_typed_decoder_refuses_is_the_same_when_read_within_limits(data):
+    limits = Limits()
+
+    assert outcome(read_within, data, limits) == outcome(read_then_check, data, limits)
+
+
+@given(payload=st.dictionaries(SHORT, DEEP, max_size=3), limit=st.integers(1, 6))
+def test_a_payload_is_let_through_up_to_the_depth_that_a_naive_walk_finds(
+    payload, limit
+):
+    def depth_of(node):
+        inner = node.values() if isinstance(node, dict) else node
+        nested = [depth_of(each) for each in inner if isinstance(each, dict | list)]
+        return 1 + max(nested, default=0)
+
+    found = outcome(
+        read_within, text_of(payload=payload), Limits(max_nesting_depth=limit)
+    )
+
+    assert isinstance(found, list) is (depth_of(payload) <= limit)
+
+
+def test_an_event_that_was_read_has_all_that_a_constructed_one_has():
+    (event,) = read_message(json.dumps(MESSAGE))
+
+    assert repr(event) == repr(EVENT)
+
+
+def test_events_that_were_read_share_nothing():
+    (first,), (second,) = read_message(text_of()), read_message(text_of())
+
+    first.recipients.append("ann")
+    first.payload["text"] = "ho"
+
+    assert second == EVENT

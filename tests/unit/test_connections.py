@@ -129,6 +129,31 @@ async def test_the_protocols_version_is_told_only_to_who_asks(
     assert payload == {"id": "ann", "connectionId": "ann", **protocol}
 
 
+@pytest.mark.parametrize(
+    ("query", "is_wished"),
+    [
+        ({"pond.presence": "diff"}, True),
+        ({"pond.presence": "list"}, False),
+        ({"presence": "diff"}, False),
+        ({}, False),
+    ],
+)
+async def test_who_asks_for_changes_of_presence_is_known_to_want_them(
+    connections, client, accepted, query, is_wished
+):
+    ann = client("ann")
+
+    await connections.register(ann.transport, accepted(query=query))
+
+    assert connections.find_user("ann").wants_presence_changes is is_wished
+
+
+async def test_a_connection_without_a_request_wants_full_lists(connections, client):
+    await connections.register(client("ann").transport, None)
+
+    assert not connections.find_user("ann").wants_presence_changes
+
+
 async def test_the_handlers_reply_comes_after_the_greeting(
     connections, client, accepted
 ):

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pondsocket import fanout as fanout_module
+from pondsocket.burst import Burst
 from pondsocket.fanout import FanOut
 from pondsocket.frame import Frame
 from pondsocket.metrics import Telemetry
@@ -342,6 +343,120 @@ async def test_what_comes_while_slices_are_written_follows_them(fanout, in_slice
     await settle()
 
     assert [member.numbers for member in members] == [[0, 1]] * 5
+
+
+# Who gets the same shares it.
+
+
+class KeepingTransport(SinkTransport):
+    """Notes what it was handed, itself and not what is in it."""
+
+    def __init__(self, id="ann"):
+        super().__init__(id)
+        self.handed = []
+
+    def try_send(self, frames):
+        self.handed.append(frames)
+        return super().try_send(frames)
+
+
+@pytest.fixture
+def keeping():
+    return [KeepingTransport(f"user-{number}") for number in range(6)]
+
+
+def bursts_of(members):
+    """Return what each member was handed, which is one burst for each."""
+    bursts = [burst for member in members for burst in member.handed]
+    assert len(bursts) == len(members)
+    assert all(isinstance(burst, Burst) for burst in bursts)
+    return bursts
+
+
+@pytest.mark.parametrize("count", [1, 3])
+async def test_all_members_share_one_burst(fanout, keeping, count):
+    everyone = room(*keeping)
+    for number in range(count):
+        fanout.push(frame(number), everyone)
+
+    fanout.flush()
+
+    bursts = bursts_of(keeping)
+    assert len({id(burst) for burst in bursts}) == 1
+    assert len(bursts[0]) == count
+
+
+async def test_in_a_mixture_those_who_get_the_same_share_a_burst(fanout, keeping):
+    everyone = room(*keeping)
+    fanout.push(frame(0), everyone)
+    fanout.push(frame(1), everyone[:3])
+    fanout.push(frame(2), everyone)
+
+    fanout.flush()
+
+    bursts = bursts_of(keeping)
+    assert len({id(burst) for burst in bursts[:3]}) == 1
+    assert len({id(burst) for burst in bursts[3:]}) == 1
+    assert [len(burst) for burst in bursts] == [3, 3, 3, 2, 2, 2]
+
+
+async def test_a_reply_to_one_costs_the_others_no_burst_of_their_own(fanout, keeping):
+    everyone = room(*keeping)
+    fanout.push(frame(0), everyone)
+    fanout.push(frame(1), everyone[2:3])
+
+    fanout.flush()
+
+    assert len({id(burst) for burst in bursts_of(keeping)}) == 2
+    assert keeping[2].numbers == [0, 1]
+
+
+async def test_a_burst_is_shared_across_slices(fanout, keeping, in_slices):
+    everyone = room(*keeping)
+    fanout.push(frame(0), everyone)
+    fanout.push(frame(1), everyone[::-1])
+
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+    assert len({id(burst) for burst in bursts_of(keeping)}) == 1
+
+
+async def test_the_same_frames_in_another_order_are_another_burst(fanout, keeping):
+    first, second = frame(1), frame(2)
+    everyone = room(*keeping)
+    fanout.push(first, everyone[:3])
+    fanout.push(second, everyone)
+    fanout.push(first, everyone[3:])
+
+    fanout.flush()
+
+    assert [member.numbers for member in keeping] == [[1, 2]] * 3 + [[2, 1]] * 3
+
+
+async def test_who_has_an_outgoing_handler_does_not_keep_others_from_sharing(
+    fanout, keeping
+):
+    everyone = room(*keeping)
+    fanout.push(frame(0), everyone)
+    fanout.push(frame(1), everyone[:1], passes)
+
+    fanout.flush()
+
+    assert len({id(burst) for burst in bursts_of(keeping[1:])}) == 1
+    await settle()
+    assert keeping[0].numbers == [0, 1]
+
+
+async def test_the_bytes_for_the_wire_are_built_once_for_all(fanout, keeping):
+    everyone = room(*keeping)
+    fanout.push(frame(0), everyone)
+    fanout.push(frame(1), everyone[::-1])
+
+    fanout.flush()
+
+    for form in ("websocket", "batch", "deflated", "deflated_batch"):
+        assert len({id(getattr(burst, form)) for burst in bursts_of(keeping)}) == 1
 
 
 # A transport that calls back into its channel.

@@ -5,10 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pondsocket import frame as frame_module
 from pondsocket.errors import BadRequest
 from pondsocket.frame import Frame
+from pondsocket.framing import deflate
 from pondsocket.types import Event
 from pondsocket.wire import JSON_CODEC, JsonCodec, event_to_json
+from tests.unit.frame_reader import read_frames
 
 EVENT = Event("BROADCAST", "/chat/42", "r1", "message", {"text": "é"})
 JSON = event_to_json(EVENT)
@@ -129,6 +132,7 @@ def test_every_form_is_built_at_most_once(text_codec):
         lambda: frame.text,
         lambda: frame.data,
         lambda: frame.websocket,
+        lambda: frame.deflated,
         frame.sse,
         lambda: frame.sse(with_event_name=False),
         lambda: frame.render(JSON_CODEC),
@@ -328,3 +332,57 @@ def test_a_websocket_frame_carries_the_data_whole(size):
     frame = padded(size)
 
     assert parse_websocket(frame.websocket) == (0x81, frame.data)
+
+
+# Compressed (RFC 7692), for connections whose server forgets each message.
+
+
+def test_a_text_that_becomes_shorter_is_compressed_and_marked_as_such():
+    frame = padded(1000)
+
+    assert frame.deflated[0] == 0xC1
+    assert len(frame.deflated) < len(frame.websocket)
+
+
+def test_bytes_of_a_codec_are_compressed_in_a_binary_frame():
+    codec = CountingCodec("bytes", lambda event: bytes(1000))
+
+    assert Frame(EVENT, codec).deflated[0] == 0xC2
+
+
+@pytest.mark.parametrize("excess", [0, 1])
+def test_what_becomes_no_shorter_is_not_compressed(excess, monkeypatch):
+    monkeypatch.setattr(frame_module, "deflate", lambda data: data + bytes(excess))
+    frame = padded(1000)
+
+    assert frame.deflated is frame.websocket
+
+
+@pytest.mark.parametrize("size", [80, 1000])
+def test_a_frame_is_compressed_once_whatever_comes_of_it(size, monkeypatch):
+    compressed = []
+    monkeypatch.setattr(
+        frame_module, "deflate", lambda data: compressed.append(data) or deflate(data)
+    )
+    frame = padded(size)
+
+    for _ in range(3):
+        assert frame.deflated
+
+    assert compressed == [frame.data]
+
+
+@given(
+    payload=st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"])),
+        st.text(st.characters(exclude_categories=["Cs"])),
+    ),
+    repeated=st.integers(1, 300),
+)
+def test_a_client_reads_the_same_message_compressed_or_not(payload, repeated):
+    frame = Frame(Event("BROADCAST", "/c", "r", "e" * repeated, payload))
+
+    [compressed] = read_frames(frame.deflated)
+
+    assert bytes(compressed.data) == frame.data
+    assert len(frame.deflated) <= len(frame.websocket)

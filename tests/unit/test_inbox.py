@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
+from contextvars import ContextVar
 from itertools import takewhile
 
 import pytest
@@ -123,6 +124,68 @@ async def test_many_messages_of_one_channel_make_one_task(make, handlers):
 
     assert len(other_tasks()) == 1
     await handlers.finish(*range(5))
+
+
+async def test_a_handler_begins_before_its_message_is_put(make, handlers):
+    make().put(event(0))
+
+    assert handlers.handled == [0]
+    await handlers.finish(0)
+
+
+async def test_a_handler_that_waits_for_nothing_is_over_when_its_message_is_put():
+    async def handle(message):
+        handled.append(message)
+
+    handled = []
+    inbox = Inbox(handle, Limits(), "ann")
+    before = asyncio.current_task()
+
+    inbox.put(event(0))
+
+    assert len(handled) == 1
+    assert inbox.is_idle
+    assert asyncio.current_task() is before
+
+
+async def test_a_handler_that_waits_runs_in_a_task_with_the_connections_name(
+    make, handlers
+):
+    make().put(event(0))
+
+    (worker,) = other_tasks()
+    assert worker.get_name() == "pond-inbox-ann"
+    await handlers.finish(0)
+
+
+async def test_a_handler_does_not_change_the_context_of_who_put_its_message():
+    async def handle(_):
+        name.set("handler")
+
+    name = ContextVar("name", default="reader")
+
+    Inbox(handle, Limits(), "ann").put(event(0))
+
+    assert name.get() == "reader"
+
+
+async def test_inboxes_may_feed_each_other():
+    """As where two ends of a wire live in one process."""
+
+    async def handle(message):
+        handled.append(message.payload["n"])
+        if message.payload["n"] < 50:
+            other = inboxes[message.payload["n"] % 2]
+            other.put(event(message.payload["n"] + 1, channel=f"/{len(handled)}"))
+
+    handled = []
+    inboxes = [Inbox(handle, Limits(), name) for name in ("ann", "bob")]
+
+    inboxes[0].put(event(0))
+    await settle()
+
+    assert handled == list(range(51))
+    assert all(inbox.is_idle for inbox in inboxes)
 
 
 async def test_a_handler_may_put_a_message_of_its_own_channel():
@@ -258,19 +321,6 @@ async def test_a_closed_inbox_takes_nothing(make):
     inbox.close()
 
     assert not inbox.put(event())
-
-
-async def test_what_was_put_just_before_the_close_is_never_handled_if_not_yet_begun():
-    inbox = Inbox(handlers := Handlers(waiting=False), Limits(), "ann")
-    begun = []
-    inbox.put(event(0))
-    begun += handlers.handled  # where tasks start at once it has begun
-
-    inbox.close()
-    await settle()
-
-    assert handlers.handled == begun
-    assert inbox.is_idle
 
 
 async def test_settling_waits_for_running_handlers(make, handlers):

@@ -4,6 +4,8 @@ import asyncio
 import logging
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pondsocket.endpoint import Endpoint
 from pondsocket.errors import (
@@ -15,10 +17,14 @@ from pondsocket.errors import (
     Unavailable,
 )
 from pondsocket.hooks import Hooks
+from pondsocket.lobby import REMEMBERED_LENGTH, REMEMBERED_NAMES
 from pondsocket.options import Options
+from pondsocket.patterns import compile_pattern
 from pondsocket.ratelimit import TokenBucketRateLimiter
 from pondsocket.types import AllUsers, LeaveReason
 from tests.unit.doubles import NotingNetwork
+
+EVENTS = ["a", "ab", "a/b", "b", ""]
 
 
 async def accept(context):
@@ -169,11 +175,67 @@ def test_a_malformed_pattern_is_refused_before_it_decorates(lobby):
 def test_a_handler_is_found_by_event_or_not_at_all(lobby, log):
     lobby.on_message("say/:what", log("handled"))
 
-    registered, route = lobby.find_handler("say/hello")
+    registered = lobby.find_handler("say/hello")
 
     assert registered.pattern.source == "say/:what"
-    assert route.params == {"what": "hello"}
     assert lobby.find_handler("shout") is None
+
+
+def test_a_name_for_which_there_was_no_handler_finds_one_that_comes_later(lobby, log):
+    assert lobby.find_handler("say") is None
+
+    lobby.on_message("say", log("handled"))
+
+    assert lobby.find_handler("say").pattern.source == "say"
+
+
+def test_a_handler_that_comes_later_takes_no_name_from_an_earlier_one(lobby, log):
+    lobby.on_message(":what", log("first"))
+    before = lobby.find_handler("say")
+
+    lobby.on_message("say", log("second"))
+
+    assert lobby.find_handler("say") is before
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.just("add"), st.sampled_from([*EVENTS, ":x", "a/:x", "a:x", "*"]))
+        | st.tuples(st.just("find"), st.sampled_from(EVENTS)),
+        max_size=30,
+    )
+)
+def test_whatever_is_remembered_the_first_handler_that_matches_is_found(steps):
+    endpoint = Endpoint(path="/socket", connection_handler=accept)
+    lobby = endpoint.create_channel("/chat/:room", accept)
+    patterns = []
+
+    for step, text in steps:
+        if step == "add":
+            lobby.on_message(text, accept)
+            patterns.append(text)
+            continue
+        found = lobby.find_handler(text)
+        matching = (p for p in patterns if compile_pattern(p).match(text) is not None)
+        assert (found and found.pattern.source) == next(matching, None)
+
+
+def test_names_that_clients_make_up_are_remembered_up_to_a_bound(lobby, log):
+    lobby.on_message("say/*", log("handled"))
+    handlers = lobby._message_handlers
+
+    for number in range(3 * REMEMBERED_NAMES):
+        assert lobby.find_handler(f"say/{number}") is not None
+
+    assert 0 < len(handlers._found) <= REMEMBERED_NAMES
+
+
+def test_a_very_long_name_is_found_and_not_remembered(lobby, log):
+    lobby.on_message("say/*", log("handled"))
+
+    assert lobby.find_handler("say/" + "x" * REMEMBERED_LENGTH) is not None
+
+    assert not lobby._message_handlers._found
 
 
 # Leave handlers

@@ -531,6 +531,47 @@ async def test_what_is_held_back_for_nobody_any_more_is_forgotten(clock):
     assert [kind for kind, *_ in await room.presences("ann")] == ["JOIN"]
 
 
+def admit_by_changes(room, name):
+    """Let a user in who asked for changes of presence instead of lists."""
+    transport = room.transports[name] = SinkTransport(name)
+    session = Session(transport, Options(), room.telemetry)
+    session.wants_presence_changes = True
+    room.channel.admit(session, {}, acknowledge())
+
+
+async def test_who_asked_for_changes_gets_them_in_order_with_everything_else(room):
+    admit_by_changes(room, "ann")
+    track(room, "a")
+    room.say(0)
+    track(room, "b")
+    room.channel.send(event(1), (room.session("ann"),))
+    track(room, "c")
+    room.channel.send_frame(frame(2), room.session("ann"))
+
+    heard = await room.heard("ann")
+
+    assert heard == ["ACKNOWLEDGE", "SYNC", "DIFF", 0, "DIFF", 1, "DIFF", 2]
+
+
+async def test_who_asked_for_changes_gets_no_list_and_others_no_changes(room):
+    admit_by_changes(room, "ann")
+    track(room, "a")
+    room.admit("bob")
+    track(room, "b")
+
+    assert await room.heard("ann") == ["ACKNOWLEDGE", "SYNC", "DIFF"]
+    assert await room.heard("bob") == ["ACKNOWLEDGE", "JOIN"]
+
+
+async def test_a_flush_does_not_tell_of_a_turns_changes_one_by_one(room):
+    admit_by_changes(room, "ann")
+    for name in ("a", "b", "c"):
+        track(room, name)
+        room.channel.flush()
+
+    assert await room.heard("ann") == ["ACKNOWLEDGE", "SYNC", "DIFF"]
+
+
 async def test_many_presences_at_once_end_in_one_view_for_all(clock):
     room = Room(presence_budget=10_000)
     names = [f"user-{number}" for number in range(100)]

@@ -44,6 +44,7 @@ ABOVE_ZERO = [
 OTHERS = [
     "slow_consumer",
     "compression",
+    "direct_writes",
     "allowed_origins",
     "trust_forwarded",
     "node_id",

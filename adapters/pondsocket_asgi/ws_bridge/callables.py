@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Any, Final
 
+from pondsocket.web import MAX_UNSENT
 from pondsocket_asgi.scope import Message, Receive, Send
 from pondsocket_asgi.ws_bridge.protocol import WSClosedError, WSProtocol
 from pondsocket_asgi.ws_bridge.response import (
@@ -142,6 +143,19 @@ class Sender:
     def cut(self) -> None:
         """Write nothing any more: for the application the client is gone."""
         self._is_cut = True
+
+    def write_frames(self, frames: bytes) -> bool:
+        """Write frames of the application; see :mod:`pondsocket_asgi.frames`."""
+        transport = self._transport
+        if (
+            self._stage is not _Stage.ACCEPTED
+            or self._protocol.close_sent
+            or self._is_client_gone
+            or transport.get_write_buffer_size() + len(frames) > MAX_UNSENT
+        ):
+            return False
+        transport.write(frames)
+        return True
 
     async def send(self, message: Message) -> None:
         """Take one message of the application; see ``create_ws_send``."""

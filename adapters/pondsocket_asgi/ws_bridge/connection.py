@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from pondsocket_asgi.disconnects import is_disconnect
+from pondsocket_asgi.frames import FRAMES, describe_frame_writer
 from pondsocket_asgi.scope import ASGIApp
 from pondsocket_asgi.ws_bridge.callables import (
     ClientDisconnected,
@@ -30,6 +31,7 @@ from pondsocket_asgi.ws_bridge.keepalive import KeepAlive
 from pondsocket_asgi.ws_bridge.lingering import linger
 from pondsocket_asgi.ws_bridge.opening import Handshake
 from pondsocket_asgi.ws_bridge.protocol import Closed, WSProtocol
+from pondsocket_asgi.ws_bridge.request import RequestReceived
 from pondsocket_asgi.ws_bridge.response import render_response
 from pondsocket_asgi.ws_bridge.scope import build_ws_scope
 
@@ -85,6 +87,7 @@ class Connection:
         self._deadline: asyncio.Timeout | None = None
         self._is_application_done = False
         self._protocol = WSProtocol.for_request(handshake.request, config)
+        writer.transport.set_write_buffer_limits(high=config.write_buffer)
         self._sender = Sender(
             writer,
             self._protocol,
@@ -99,16 +102,27 @@ class Connection:
             ping=self._ping,
             give_up=self._give_up,
         )
+        self._scope = self._build_scope(handshake.request, config, state)
+
+    def _build_scope(
+        self,
+        request: RequestReceived,
+        config: ServerConfig,
+        state: dict[str, Any] | None,
+    ) -> dict[str, Any]:
         scope = build_ws_scope(
-            handshake.request,
+            request,
             config,
-            _address(writer.get_extra_info("peername")),
-            _address(writer.get_extra_info("sockname")),
+            _address(self._writer.get_extra_info("peername")),
+            _address(self._writer.get_extra_info("sockname")),
         )
         if state is not None:
             scope["state"] = state.copy()
-        self._scope = scope
-        writer.transport.set_write_buffer_limits(high=config.write_buffer)
+        if (is_deflating := self._protocol.shared_deflate) is not None:
+            scope["extensions"][FRAMES] = describe_frame_writer(
+                self._sender.write_frames, deflate=is_deflating
+            )
+        return scope
 
     async def run(self) -> None:
         """Serve the client until it is gone and its application has ended.

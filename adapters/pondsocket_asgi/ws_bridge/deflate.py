@@ -19,6 +19,8 @@ from wsproto.frame_protocol import (
     RsvBits,
 )
 
+from pondsocket.web import DEFLATE_WINDOW_BITS
+
 __all__ = ["BoundedDeflate", "negotiate"]
 
 _NAME = "permessage-deflate"
@@ -29,7 +31,7 @@ _MAX_STREAMS = 64  # in one message: each costs a new zlib object and a copy of 
 
 # Ours: 32 KiB for each connection that sends, where zlib's own default takes 256 KiB;
 # texts of some kilobytes become hardly longer by it.
-_WINDOW_BITS = 12
+_WINDOW_BITS = DEFLATE_WINDOW_BITS
 _MEMORY_LEVEL = 5
 
 _WIDEST_WINDOW = 15
@@ -93,6 +95,11 @@ class BoundedDeflate(Extension):
         self._inflates = False  # this frame
         self._room = 0  # bytes that this message may still become longer by
         self._streams = 0  # that ended within this message
+
+    @property
+    def fits_many(self) -> bool:
+        """Whether what many connections get may be compressed once for all."""
+        return self._server_forgets and self._server_bits >= DEFLATE_WINDOW_BITS
 
     def enabled(self) -> bool:
         """Tell wsproto to use it: there is none that was not negotiated."""

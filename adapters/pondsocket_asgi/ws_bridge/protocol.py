@@ -25,11 +25,10 @@ from wsproto.frame_protocol import (
     ParseFailed,
 )
 
-from pondsocket.web import FrameBudget
+from pondsocket.web import FrameBudget, frame_message
 from pondsocket_asgi.ws_bridge.close_codes import NO_STATUS, may_be_sent, parse_close
 from pondsocket_asgi.ws_bridge.config import ServerConfig
 from pondsocket_asgi.ws_bridge.deflate import negotiate
-from pondsocket_asgi.ws_bridge.framing import frame_message
 from pondsocket_asgi.ws_bridge.request import (
     RequestReceived,
     find_extension_offers,
@@ -117,6 +116,8 @@ class WSProtocol:
     Attributes:
         subprotocols: What the client asked for, in its order.
         extensions: What to answer as Sec-WebSocket-Extensions, None for nothing.
+        shared_deflate: Whether frames that fit many connections are to be compressed
+            ones; None if none fit, since each depends on what was sent before.
         close_sent: Whether our close frame was returned, or waits in the output:
             nothing can be sent any more.
         close_received: Whether the client's came; ours is then sent, too.
@@ -128,7 +129,7 @@ class WSProtocol:
         "_budget", "_decoder", "_frames", "_has_failed", "_incoming", "_is_deflating",
         "_is_inside_frame", "_limit", "_next_piece", "_opcode", "_output", "_partial",
         "_utf8", "close_received", "close_sent", "extensions", "has_more",
-        "subprotocols",
+        "shared_deflate", "subprotocols",
     )  # fmt: skip
 
     def __init__(
@@ -146,8 +147,10 @@ class WSProtocol:
         self.has_more: bool = False
         negotiated = negotiate(offers, max_message_size) if compression else None
         used: list[Extension] = []
+        self.shared_deflate: bool | None = False
         if negotiated is not None:
             deflate, self.extensions = negotiated
+            self.shared_deflate = deflate.fits_many or None
             used.append(deflate)
         self._is_deflating = bool(used)
         self._frames = FrameProtocol(client=False, extensions=used)

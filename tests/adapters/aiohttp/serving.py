@@ -9,12 +9,13 @@ from pondsocket_aiohttp import setup
 
 
 @contextlib.asynccontextmanager
-async def serving_app(app, *, send_buffer=None, **settings):
+async def serving_app(app, *, send_buffer=None, tls=None, **settings):
     """Serve an application; yields its port.
 
     Args:
         app: It is shut down at the end.
         send_buffer: Bytes that the kernel keeps for a client that does not read.
+        tls: A server's context.
         **settings: Of aiohttp's runner.
     """
     listener = socket.socket()
@@ -25,7 +26,7 @@ async def serving_app(app, *, send_buffer=None, **settings):
     runner = web.AppRunner(app, **settings)
     await runner.setup()
     try:
-        await web.SockSite(runner, listener).start()
+        await web.SockSite(runner, listener, ssl_context=tls).start()
         yield listener.getsockname()[1]
     finally:
         await runner.cleanup()
@@ -33,9 +34,9 @@ async def serving_app(app, *, send_buffer=None, **settings):
 
 
 @contextlib.asynccontextmanager
-async def serving(pond, *, send_buffer=None):
+async def serving(pond, *, send_buffer=None, tls=None):
     """Serve a PondSocket in an application of its own; yields the port."""
     app = web.Application()
     setup(app, pond)
-    async with serving_app(app, send_buffer=send_buffer) as port:
+    async with serving_app(app, send_buffer=send_buffer, tls=tls) as port:
         yield port

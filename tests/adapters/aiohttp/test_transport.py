@@ -48,7 +48,8 @@ async def test_the_transport_sends_bytes_as_a_binary_frame(chat, serve):
 
     async with connect(url(port)) as websocket:
         await websocket.recv()
-        await chat.session.transport._send_messages([b"1", "2"])
+        for each in (b"1", "2"):
+            await chat.session.transport._send_message(each)
 
         assert [await websocket.recv(), await websocket.recv()] == [b"1", "2"]
 

@@ -17,7 +17,6 @@ from pondsocket import (
 )
 from pondsocket.metrics import Telemetry
 from pondsocket.types import Limits
-from pondsocket.web import SendPump
 from pondsocket_asgi import ASGIWebSocketTransport, WebSocketASGI
 
 
@@ -28,11 +27,9 @@ class Wire:
         self.host = host
         websocket = WebSocketASGI({}, host.receive, host.send)
         settings = Options(**options)
-        self.pump = SendPump()
         self.transport = ASGIWebSocketTransport(
             id="ada",
             websocket=websocket,
-            pump=self.pump,
             options=settings,
             assigns={"a": 1},
         )
@@ -50,7 +47,7 @@ class Wire:
     async def until_idle(self):
         """Wait until no task of a send is left."""
         async with asyncio.timeout(5):
-            while self.transport._is_sending or self.pump._tasks:
+            while self.transport._is_sending:
                 await asyncio.sleep(0)
 
     async def until_closed(self):
@@ -240,7 +237,7 @@ async def test_a_later_send_has_its_full_time(make_wire, frame):
         async with asyncio.timeout(0.15):
             await wire.closed.wait()
     wire.host.reads.set()
-    await wire.until_sent(1)
+    await wire.until_idle()
 
     wire.host.reads.clear()
     began = asyncio.get_running_loop().time()
@@ -421,7 +418,7 @@ async def test_a_close_is_tried_when_the_send_in_flight_never_ends(make_wire, fr
             await asyncio.Event().wait()
         await deaf(message)
 
-    wire.transport._websocket._send = stuck_for_frames_only
+    wire.transport._host_send = stuck_for_frames_only
     wire.transport.try_send([frame()])
 
     await wire.transport.close_with(1013, "slow consumer")

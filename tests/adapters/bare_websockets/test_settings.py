@@ -8,6 +8,7 @@ import websockets.asyncio.server as library
 from websockets.exceptions import InvalidMessage
 
 from pondsocket import Options
+from pondsocket.web import DEFLATE_WINDOW_BITS
 from pondsocket_websockets.settings import logger, settings_for
 
 
@@ -41,6 +42,20 @@ def test_zero_is_never_and_unlimited():
 @pytest.mark.parametrize(("wanted", "name"), [(False, None), (True, "deflate")])
 def test_messages_are_compressed_only_if_asked_for(wanted, name):
     assert settings_for(Options(compression=wanted))["compression"] == name
+
+
+def test_what_compresses_forgets_each_message_whatever_a_client_offers():
+    [factory] = settings_for(Options(compression=True))["extensions"]
+
+    answer, extension = factory.process_request_params([], [])
+
+    assert ("server_no_context_takeover", None) in answer
+    assert extension.local_no_context_takeover
+    assert extension.local_max_window_bits == DEFLATE_WINDOW_BITS
+
+
+def test_without_compression_no_extension_is_known():
+    assert settings_for(Options())["extensions"] is None
 
 
 def test_the_library_knows_every_keyword():

@@ -26,6 +26,14 @@ def test_it_has_the_channel_and_the_route_it_was_made_with(channel):
     assert context.route is route
 
 
+def test_the_route_can_be_set_later(channel):
+    context = ChannelContext(channel, None)
+
+    context.route = Route({"room": "1"})
+
+    assert context.route.param("room") == "1"
+
+
 def test_a_context_made_without_a_route_has_an_empty_one(channel):
     assert ChannelContext(channel, None).route == Route()
 

@@ -6,6 +6,7 @@ from pondsocket.channel import Channel
 from pondsocket.channel_options import ChannelOptions
 from pondsocket.contexts.event import EventContext
 from pondsocket.errors import BadRequest, Conflict, NotFound
+from pondsocket.patterns import compile_pattern
 from pondsocket.types import Event, LeaveReason, MessageEvent, Route, User
 
 NAME = "/chat/1"
@@ -62,6 +63,47 @@ def test_it_shows_who_said_what(context, channel, message):
     assert context.request_id == "r7"
     assert context.event_name == "say/hello"
     assert context.get_payload() == {"n": 1}
+
+
+def test_the_route_is_what_its_pattern_finds_in_the_events_name(channel, message):
+    pattern = compile_pattern("say/:what")
+
+    context = EventContext(channel=channel, message=message, pattern=pattern)
+
+    assert context.route == Route({"what": "hello"})
+    assert context.route is context.route
+
+
+def test_the_route_does_not_change_with_the_event(channel, message):
+    pattern = compile_pattern("say/:what")
+    context = EventContext(channel=channel, message=message, pattern=pattern)
+
+    context.event.event = "other"
+
+    assert context.route == Route({"what": "hello"})
+
+
+def test_a_context_made_by_hand_may_do_without_a_route(channel, message):
+    assert EventContext(channel=channel, message=message).route == Route()
+
+
+async def test_a_shared_presence_is_copied_once_before_anybody_sees_it(channel, ann):
+    await channel.track_presence("ann", {"at": [1]})
+    event = Event("BROADCAST", NAME, "r7", "say/hello", {"n": 1})
+    message = MessageEvent(event, channel.see_member("ann"))
+    context = EventContext(channel=channel, message=message, has_shared_presence=True)
+    await channel.update_presence("ann", {"at": [2]})
+
+    context.user.presence["at"].append(3)
+
+    assert context.get_user() == User("ann", {"role": "admin"}, {"at": [1, 3]})
+    assert await channel.get_presence() == {"ann": {"at": [2]}}
+
+
+def test_the_user_can_be_replaced(context):
+    context.user = User("bob")
+
+    assert context.get_user() == User("bob")
 
 
 def test_middlewares_find_the_frameworks_telemetry(context, channel):

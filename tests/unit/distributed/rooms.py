@@ -51,7 +51,7 @@ def truth(users):
 class _Quiet(LocalChannel):
     """What a channel keeps, without what it sends to its members."""
 
-    def _show_presence(self, change):
+    def _show_presence(self, user_id, change):
         return False
 
 

@@ -230,6 +230,152 @@ test("presence gives the whole list and the one that changed", async () => {
   assert.deepEqual(room.presence, [ann]);
 });
 
+/** A room of a client that asked for changes, with what its listener was told. */
+async function makeFollowedRoom() {
+  const made = await makeRoom({ presence: "diff" });
+  const seen = [];
+  made.room.onPresence((change) => seen.push(change));
+  const say = (event, payload) => made.WebSocket.last.say("PRESENCE", event, "/room", payload);
+  return { ...made, seen, say };
+}
+
+const [ann, bob, cid, away] = [{ name: "Ann" }, { name: "Bob" }, { name: "Cid" }, { name: "Ann", away: true }];
+
+test("a snapshot gives the list, and changes the list they lead to and the one that changed", async () => {
+  const { room, seen, say } = await makeFollowedRoom();
+  const withoutChanges = () => seen.splice(0).map(({ changes, ...others }) => others);
+
+  say("SYNC", { presences: { a: ann } });
+  say("DIFF", { joined: { b: bob } });
+  say("DIFF", { updated: { a: away } });
+  say("DIFF", { left: { b: bob } });
+
+  assert.deepEqual(withoutChanges(), [
+    { list: [ann] }, { list: [ann, bob], joined: bob }, { list: [away, bob], updated: away }, { list: [away], left: bob },
+  ]);
+  assert.deepEqual(room.presence, [away]);
+});
+
+test("changes that come together are told in one call, all of them by user id", async () => {
+  const { seen, say } = await makeFollowedRoom();
+  say("SYNC", { presences: { a: ann, b: bob } });
+  seen.splice(0);
+
+  say("DIFF", { joined: { c: cid, d: ann }, updated: { a: away }, left: { b: bob } });
+
+  assert.deepEqual(seen, [{
+    list: [away, cid, ann], joined: ann, updated: away, left: bob,
+    changes: {
+      joined: new Map([["c", cid], ["d", ann]]), updated: new Map([["a", away]]), left: new Map([["b", bob]]),
+    },
+  }]);
+});
+
+test("an empty channel says so", async () => {
+  const { room, seen, say } = await makeFollowedRoom();
+
+  say("SYNC", { presences: {} });
+
+  assert.deepEqual(seen, [{ list: [] }]);
+  assert.deepEqual(room.presence, []);
+});
+
+test("what the snapshot held already is told no second time", async () => {
+  const { seen, say } = await makeFollowedRoom();
+  say("SYNC", { presences: { a: ann } });
+  seen.splice(0);
+
+  say("DIFF", { joined: { a: ann }, left: { b: bob } });
+  say("DIFF", { joined: { a: away, c: cid } });
+
+  assert.deepEqual(seen.map(({ joined, updated, left }) => [joined, updated, left]), [[cid, away, undefined]]);
+});
+
+test("a user id may be the name of anything", async () => {
+  const { room, seen, say } = await makeFollowedRoom();
+
+  say("SYNC", JSON.parse(`{"presences": {"__proto__": {"name": "Ann"}}}`));
+  say("DIFF", JSON.parse(`{"joined": {"constructor": {"name": "Bob"}}, "left": {"__proto__": {"name": "Ann"}}}`));
+
+  assert.deepEqual(room.presence, [bob]);
+  assert.deepEqual([...seen[1].changes.left], [["__proto__", ann]]);
+});
+
+test("a server that sends lists all the same is understood", async () => {
+  const { room, seen, say } = await makeFollowedRoom();
+
+  say("JOIN", { presence: [ann, bob], changed: bob });
+
+  assert.deepEqual(seen, [{ list: [ann, bob], joined: bob }]);
+  assert.deepEqual(room.presence, [ann, bob]);
+});
+
+test("an application's own event may have the name of a presence message", async () => {
+  const { room, seen, WebSocket } = await makeFollowedRoom();
+  const heard = [];
+  room.on("SYNC", (payload) => heard.push(payload));
+
+  WebSocket.last.say("BROADCAST", "SYNC", "/room", { presences: { a: ann } });
+
+  assert.deepEqual([heard, seen, room.presence], [[{ presences: { a: ann } }], [], []]);
+});
+
+test("an acknowledgement, a snapshot and what follows may share a frame", async () => {
+  const { client, WebSocket } = makeClient({ presence: "diff" });
+  client.connect();
+  WebSocket.last.accept();
+  const room = client.channel("/room");
+  const heard = [];
+  room.onPresence(({ list }) => heard.push(list));
+  room.on("news", (payload) => heard.push(payload));
+  room.join();
+  const { requestId } = WebSocket.last.sent[0];
+  const message = (action, event, payload, id = "fresh") =>
+    JSON.stringify({ action, event, channelName: "/room", requestId: id, payload });
+
+  WebSocket.last.raw([
+    message("SYSTEM", "ACKNOWLEDGE", {}, requestId),
+    message("PRESENCE", "SYNC", { presences: { a: ann } }),
+    message("PRESENCE", "DIFF", { joined: { b: bob } }),
+    message("BROADCAST", "news", { text: "a\nb" }),
+    message("PRESENCE", "DIFF", { left: { a: ann } }),
+  ].join("\n"));
+
+  assert.deepEqual(heard, [[ann], [ann, bob], { text: "a\nb" }, [bob]]);
+});
+
+test("who left without the server's knowing has what it is still told after joining again", async () => {
+  const { room, WebSocket, seen, say } = await makeFollowedRoom();
+  say("SYNC", { presences: { a: ann } });
+  WebSocket.last.bufferedAmount = 10 ** 9; // the leave is not sent
+  await room.leave();
+  assert.deepEqual(room.presence, []);
+  WebSocket.last.bufferedAmount = 0;
+  say("DIFF", { joined: { b: bob } });
+  const joined = room.join();
+  WebSocket.last.answer(WebSocket.last.sent.at(-1), "ACKNOWLEDGE");
+  await joined;
+
+  say("DIFF", { joined: { c: cid } });
+
+  assert.deepEqual(seen.map(({ list }) => list), [[ann], [ann, bob, cid]]);
+});
+
+test("after a reconnect the new snapshot counts alone", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { room, WebSocket, say } = await makeFollowedRoom();
+  say("SYNC", { presences: { a: ann } });
+
+  WebSocket.last.end(1012);
+  assert.deepEqual(room.presence, []);
+  t.mock.timers.tick(500);
+  WebSocket.last.accept();
+  WebSocket.last.answer(WebSocket.last.sent.at(-1), "ACKNOWLEDGE");
+  say("SYNC", { presences: { b: bob } });
+
+  assert.deepEqual(room.presence, [bob]);
+});
+
 test("an evicted user hears why, is out, and stays out after a reconnect", async (t) => {
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { room, client, WebSocket } = await makeRoom();

@@ -33,7 +33,26 @@ test("the URL takes the page's security and the params", () => {
 
   client.connect();
 
-  assert.equal(WebSocket.last.url, "wss://pond.test/socket?a=1&token=x+y");
+  assert.equal(WebSocket.last.url, "wss://pond.test/socket?a=1&pond.frames=batch&token=x+y");
+});
+
+test("several messages in a frame are asked for, unless the URL or the params say otherwise", () => {
+  const url = "http://pond.test/socket";
+  const searches = [{ url }, { url: `${url}?pond.frames=one` }, { url, params: { "pond.frames": "" } }].map((options) => {
+    const { client, WebSocket } = makeClient(options);
+    client.connect();
+    return new URL(WebSocket.last.url).search;
+  });
+
+  assert.deepEqual(searches, ["?pond.frames=batch", "?pond.frames=one", "?pond.frames="]);
+});
+
+test("changes of presence are asked for by one option", () => {
+  const { client, WebSocket } = makeClient({ presence: "diff" });
+
+  client.connect();
+
+  assert.equal(new URL(WebSocket.last.url).searchParams.get("pond.presence"), "diff");
 });
 
 test("params from a function are asked anew for every attempt", async (t) => {
@@ -46,7 +65,9 @@ test("params from a function are asked anew for every attempt", async (t) => {
   t.mock.timers.tick(500);
   await settle();
 
-  assert.deepEqual(WebSocket.all.map(({ url }) => new URL(url).search), ["?token=1", "?token=2"]);
+  assert.deepEqual(WebSocket.all.map(({ url }) => new URL(url).search), [
+    "?pond.frames=batch&token=1", "?pond.frames=batch&token=2",
+  ]);
 });
 
 test("params that fail count as a failed attempt", async (t) => {
