@@ -11,7 +11,6 @@ turn of the loop uses it, and ends with the first that does not.
 
 import asyncio
 import sys
-import threading
 from asyncio import _enter_task, _leave_task  # for makers of tasks: Extending asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
@@ -36,16 +35,11 @@ find_current_task: Final[
 )
 
 
-class _Spare(threading.local):
-    """The stand that the next work may use, one for each thread and so each loop."""
-
-    stand: "_Stand | None" = None
+# The stand that the next work of a loop may use; one that ends takes itself out.
+_spares: dict[asyncio.AbstractEventLoop, "_Stand"] = {}
 
 
-_spare = _Spare()
-
-
-def start_eagerly(
+def start_by_hand(
     work: Work, context: Context | None = None
 ) -> asyncio.Task[None] | None:
     """Run work up to its first real wait.
@@ -64,7 +58,42 @@ def start_eagerly(
         BaseException: What the work raised before its first wait, but for its own
             cancellation. What it raises later is the task's.
     """
-    if sys.version_info >= (3, 12):  # pragma: no cover - each Python runs one half
+    loop = asyncio.get_running_loop()
+    if context is None:
+        context = copy_context()
+    stand = _spares.pop(loop, None)  # work may start other work meanwhile
+    # one whose task is being cancelled would cancel whatever work comes next
+    if stand is None or stand.task.cancelling():
+        stand = _Stand(loop)
+    current = find_current_task(loop)
+    if current is not None:
+        _leave_task(loop, current)
+    _enter_task(loop, stand.task)
+    try:
+        waits_for = context.run(stand.driver.send, work)
+    except BaseException as error:
+        stand.driver = _start_driver()
+        waits_for = _READY
+        if not isinstance(error, asyncio.CancelledError):  # that just ends a task
+            raise
+    finally:
+        _leave_task(loop, stand.task)
+        if current is not None:
+            _enter_task(loop, current)
+    if waits_for is not _READY:
+        stand.go_on(waits_for, context)
+        return stand.task
+    stand.is_used = True
+    _spares[loop] = stand
+    return None
+
+
+if sys.version_info >= (3, 12):  # pragma: no cover - each Python runs one half
+
+    def start_eagerly(
+        work: Work, context: Context | None = None
+    ) -> asyncio.Task[None] | None:
+        """Do what :func:`start_by_hand` does, by an eager task."""
         loop = asyncio.get_running_loop()
         task = asyncio.Task(
             work, loop=loop, name=_NAME, context=context, eager_start=True
@@ -75,27 +104,9 @@ def start_eagerly(
         if error is not None:
             raise error
         return None
-    return start_by_hand(work, context)  # pragma: no cover - Python 3.11
 
-
-def start_by_hand(
-    work: Work, context: Context | None = None
-) -> asyncio.Task[None] | None:
-    """Do what :func:`start_eagerly` does, without eager tasks."""
-    loop = asyncio.get_running_loop()
-    stand = _spare.stand
-    if stand is None or not stand.is_usable_in(loop):
-        stand = _Stand(loop)
-    _spare.stand = None  # work may start other work
-    try:
-        is_over = stand.finishes(work, context or copy_context())
-    except BaseException:
-        _spare.stand = stand
-        raise
-    if not is_over:
-        return stand.task
-    _spare.stand = stand
-    return None
+else:  # pragma: no cover - Python 3.11
+    start_eagerly = start_by_hand
 
 
 @coroutine
@@ -119,61 +130,33 @@ def _start_driver() -> Generator[object, Any, None]:
 class _Stand(Work):
     """A task's coroutine, which goes on with work that was begun in its name."""
 
-    __slots__ = (
-        "_context", "_driver", "_is_busy", "_is_over", "_loop", "_waits_for", "task",
-    )  # fmt: skip
+    __slots__ = ("_context", "_loop", "_waits_for", "driver", "is_used", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._is_over = False
-        self._is_busy = False  # used since the task's last turn
+        self.is_used = True  # since the task's last turn
+        self.driver = _start_driver()
         self._loop = loop
-        self._driver = _start_driver()
         self._context: Context | None = None  # of the work that the task goes on with
         self._waits_for: Any = None  # what the task does not yet know of
         self.task: asyncio.Task[None] = loop.create_task(self, name=_NAME)
 
-    def is_usable_in(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Tell whether its task is one of ``loop`` and still there for any work."""
-        # one that is being cancelled would cancel whatever work comes next
-        return self._loop is loop and not self._is_over and not self.task.cancelling()
-
-    def finishes(self, work: Work, context: Context) -> bool:
-        """Take the first step of ``work`` as the task; tell whether it was the last."""
-        loop, task = self._loop, self.task
-        self._is_busy = True
-        current = find_current_task(loop)
-        if current is not None:
-            _leave_task(loop, current)
-        _enter_task(loop, task)
-        try:
-            waits_for = context.run(self._driver.send, work)
-        except BaseException as error:
-            self._driver = _start_driver()
-            if isinstance(error, asyncio.CancelledError):  # that just ends a task
-                return True
-            raise
-        finally:
-            _leave_task(loop, task)
-            if current is not None:
-                _enter_task(loop, current)
-        if waits_for is _READY:
-            return True
+    def go_on(self, waits_for: object, context: Context) -> None:
+        """Have the task go on with what the driver began, once its turn comes."""
         self._waits_for, self._context = waits_for, context
         _mark(waits_for, False)  # others may wait for it meanwhile
-        return False
 
     # Coroutine, called by the task
 
     def send(self, value: object) -> object:
         if self._context is None:
-            if self._is_busy:
-                self._is_busy = False
+            if self.is_used:
+                self.is_used = False
                 return None  # once more, in the next turn
             self._end()
             raise StopIteration
         if self._waits_for is not None:
             return self._hand_over()
-        return self._run(self._context, self._driver.send, value)
+        return self._run(self._context, self.driver.send, value)
 
     def throw(self, *error: Any) -> object:  # noqa: ANN401 - as Coroutine has it
         if self._context is None:
@@ -182,7 +165,7 @@ class _Stand(Work):
         if asyncio.isfuture(self._waits_for) and self._waits_for.cancel(*error[0].args):
             return self._hand_over()  # as if the task had known what to cancel
         self._waits_for = None
-        return self._run(self._context, self._driver.throw, *error)
+        return self._run(self._context, self.driver.throw, *error)
 
     def close(self) -> None:
         """Do nothing: a task closes no coroutine."""
@@ -205,9 +188,8 @@ class _Stand(Work):
         return waits_for
 
     def _end(self) -> None:
-        self._is_over = True
-        if _spare.stand is self:
-            _spare.stand = None  # it would keep the loop alive
+        if _spares.get(self._loop) is self:  # it would keep the loop alive
+            del _spares[self._loop]
 
 
 def _mark(waits_for: Any, is_awaited: bool) -> None:  # noqa: ANN401 - of any kind

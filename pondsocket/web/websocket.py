@@ -123,10 +123,11 @@ class WebSocketTransport(BaseTransport):
         is_plain = self.codec is JSON_CODEC and not self._joins_messages
         messages = burst.messages if is_plain else self._messages_of(burst)
         try:
-            self._sender = self._start(
+            self._sender = start_eagerly(
                 self._send_message(messages[0])
                 if len(messages) == 1
-                else self._send_each(messages)
+                else self._send_each(messages),
+                self._context,
             )
         except Exception as error:  # noqa: BLE001 - whatever a host raises: gone
             self._note_loss(error)
