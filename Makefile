@@ -69,7 +69,7 @@ soak: $(DEV) ## Play outages and chance for an hour instead of minutes (SOAK=20)
 	  tests/reliability/test_lifecycle_machine.py $(ARGS)
 
 # The first run makes environments for the peers, in .venv-bench; that is not counted in.
-bench: $(DEV) ## Measure fan-out beside its peers, 45 minutes, into benchmarks/RESULTS.md
+bench: $(DEV) ## Measure fan-out beside its peers, half an hour, into benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.fanout --record $(ARGS)
 
 bench-quick: $(DEV) ## The same with one short round, under two minutes, kept nowhere

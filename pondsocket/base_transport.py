@@ -46,6 +46,13 @@ class BaseTransport:
         frame_writer: A way past the host for frames that are ready.
     """
 
+    # With more than 30 attributes Python keeps them in a dict, of a kilobyte for each
+    # connection. It is there for those who add their own, and empty.
+    __slots__ = (
+        "__dict__", "__weakref__", "_assigns", "_closer", "_closing", "_connection_id",
+        "_flush", "_handler", "_id", "_intake", "_on_close", "_telemetry", "codec",
+    )  # fmt: skip
+
     frame_writer: FrameWriter = NO_WRITER
 
     def __init__(
@@ -59,12 +66,14 @@ class BaseTransport:
         self._id = id
         self._connection_id = connection_id or id
         self._assigns = dict(assigns or {})
-        self._on_close: list[OnCloseCallback] = []
+        self._on_close: tuple[OnCloseCallback, ...] = ()
         self._closing = False
         self._closer: asyncio.Task[None] | None = None
         self._handler: OnMessageHandler | None = None
-        self.codec = codec
-        self.bind(_LIMITS, _TELEMETRY, self._answer_directly)
+        self.codec: Codec = codec
+        self._telemetry = _TELEMETRY
+        self._flush = _flush_nothing
+        self._intake: Intake | None = None  # made by bind()
 
     # Transport: identity, assigns, callbacks.
 
@@ -99,7 +108,7 @@ class BaseTransport:
 
     def on_close(self, callback: OnCloseCallback) -> None:
         """Register a callback for the end of the connection."""
-        self._on_close.append(callback)
+        self._on_close += (callback,)
 
     def on_message(self, handler: OnMessageHandler) -> None:
         """Set what is called with each message, one at a time per channel."""
@@ -129,7 +138,7 @@ class BaseTransport:
         limits: Limits,
         telemetry: Telemetry,
         answer: Callable[[Event], None],
-        flush: Callable[[], None] = lambda: None,
+        flush: Callable[[], None] | None = None,
     ) -> None:
         """Set limits, counting and the way of answers; called once by the endpoint.
 
@@ -139,7 +148,7 @@ class BaseTransport:
             answer: Queues an event to this client; never waits.
             flush: Hands over what is queued for this client; never waits.
         """
-        self._flush = flush
+        self._flush = flush or _flush_nothing
         self._telemetry = telemetry
         self._intake = Intake(
             self._id,
@@ -154,6 +163,9 @@ class BaseTransport:
     @property
     def intake(self) -> Intake:
         """The way in for the client's messages."""
+        if self._intake is None:
+            self.bind(_LIMITS, _TELEMETRY, self._answer_directly)
+            return self.intake
         return self._intake
 
     def receive(self, data: str | bytes) -> bool:
@@ -166,7 +178,8 @@ class BaseTransport:
         Returns:
             False if the inbox is full and the message was not taken.
         """
-        return self._closing or self._intake.receive(data)
+        intake = self.intake if self._intake is None else self._intake
+        return self._closing or intake.receive(data)
 
     def _dispatch(self, event: Event) -> Awaitable[object]:
         return invoke(self._handler or self._miss, event, self)
@@ -207,17 +220,18 @@ class BaseTransport:
 
     def _start_closing(self, *wire: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         self._closing = True
-        self._intake.close()
+        if self._intake is not None:
+            self._intake.close()
         self._closer = asyncio.get_running_loop().create_task(
             self._finish_closing(*wire), name=f"pond-close-{self._id}"
         )
         return self._closer
 
     async def _finish_closing(self, *wire: Coroutine[Any, Any, None]) -> None:
-        callbacks, self._on_close = self._on_close, []
+        callbacks, self._on_close = self._on_close, ()
         await asyncio.gather(self._run(callbacks), *wire)
 
-    async def _run(self, callbacks: list[OnCloseCallback]) -> None:
+    async def _run(self, callbacks: tuple[OnCloseCallback, ...]) -> None:
         for callback in callbacks:
             error = await attempt(callback, self)
             if error is not None:  # one callback must not cost the others
@@ -234,3 +248,7 @@ class BaseTransport:
         """Start closing from a place that cannot wait."""
         if not self._closing:
             self._closer = self._start_closing(self._shut(code, reason))
+
+
+def _flush_nothing() -> None:
+    """Stand in for the session until the transport is bound."""

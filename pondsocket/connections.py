@@ -16,7 +16,7 @@ from pondsocket.intake import Intake
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
 from pondsocket.session import Session
-from pondsocket.transport import Transport
+from pondsocket.transport import OnCloseCallback, Transport
 from pondsocket.types import (
     Event,
     PondMessage,
@@ -72,9 +72,10 @@ class Connections:
         self._hooks = options.hooks or Hooks()
         self._telemetry = telemetry
         self._perform = perform
+        self._on_close: OnCloseCallback = self._note_close  # one for all of them
         self._by_user: dict[str, Session] = {}
         self._by_connection: dict[str, Session] = {}
-        self._opened: dict[Session, float] = {}
+        self._opened: dict[Session, float] = {}  # only if that is measured
         self._endings: dict[Session, asyncio.Task[None]] = {}
         self._finishing: set[Session] = set()  # ended, while a handler of theirs runs
         self._limits = options.limits
@@ -137,7 +138,8 @@ class Connections:
         if self._telemetry.measuring:
             self._telemetry.connection_opened(session.id, self._endpoint_path)
         try:
-            await self._run_hook(self._hooks.on_connect, transport)
+            if self._hooks.on_connect is not None:
+                await self._run_hook(self._hooks.on_connect, transport)
             await transport.handle_messages()
         except BaseException:  # a custom transport's, or the adapter was cancelled
             await self._forget(session)
@@ -157,7 +159,8 @@ class Connections:
         self._by_user[session.id] = session
         if session.connection_id != session.id:  # else it is no secret
             self._by_connection[session.connection_id] = session
-        self._opened[session] = time.monotonic()
+        if self._telemetry.measuring:
+            self._opened[session] = time.monotonic()
 
     def _connect_intake(self, session: Session) -> None:
         """Lead the client's messages to ``perform``, through limits and lanes."""
@@ -186,7 +189,7 @@ class Connections:
 
     # Out.
 
-    async def _on_close(self, transport: Transport) -> None:
+    async def _note_close(self, transport: Transport) -> None:
         session = self.session_of(transport)
         if session is not None:
             await self._forget(session, asyncio.current_task())
@@ -211,10 +214,9 @@ class Connections:
             await asyncio.shield(self._endings[session])
 
     async def _end(self, session: Session, caller: asyncio.Task[Any] | None) -> None:
-        opened = self._opened.pop(session)
         await session.end(caller)
-        if self._telemetry.measuring:
-            duration = time.monotonic() - opened
+        if session in self._opened:
+            duration = time.monotonic() - self._opened.pop(session)
             self._telemetry.connection_closed(session.id, duration)
         await self._run_hook(self._hooks.on_disconnect, session.transport)
 
@@ -257,7 +259,9 @@ class Connections:
             await asyncio.wait(tuple(self._endings.values()), timeout=left)
         await asyncio.gather(*(_settle(one, ends) for one in self._finishing))
         while self.handshakes:
-            self.handshakes.pop().reschedule(loop.time())
+            deciding = self.handshakes.pop()
+            if not deciding.expired():  # by itself, in this turn of the loop
+                deciding.reschedule(loop.time())
 
     async def _let_one_go(self, session: Session, delay: float, ends: float) -> None:
         await asyncio.sleep(delay)

@@ -4,9 +4,11 @@ Theory of operation. Most handlers, and most sends of a host, are over without h
 waited for anything: a task for each would cost more than all the rest. Python 3.12 has
 eager tasks for this. Before, work is stepped here by hand, in the name of a task that
 is ready to go on: whatever the work uses (``asyncio.timeout``, a task group) finds a
-current task, and always the same. If the work is over with its first step, the next one
-may use that task. If it waits, the task goes on with it. The task stays as long as each
-turn of the loop uses it, and ends with the first that does not.
+current task, and always the same. If it waits, the task goes on with it. If it is over
+with its first step, that task ends unused; or the next work uses it, if both may share
+one. Handlers may not: an application may keep its current task, and cancel it when it
+is long over. A shared task stays as long as each turn of the loop uses it, and ends
+with the first that does not.
 """
 
 import asyncio
@@ -19,7 +21,7 @@ from typing import Any, Final, TypeAlias
 
 __all__ = ["find_current_task", "start_by_hand", "start_eagerly"]
 
-Work: TypeAlias = Coroutine[Any, Any, None]
+_Work: TypeAlias = Coroutine[Any, Any, None]
 
 _NAME = "pond-eager"  # until the caller gives a task a better one
 _READY: Final = object()
@@ -40,7 +42,7 @@ _spares: dict[asyncio.AbstractEventLoop, "_Stand"] = {}
 
 
 def start_by_hand(
-    work: Work, context: Context | None = None
+    work: _Work, context: Context | None = None, *, may_share: bool = False
 ) -> asyncio.Task[None] | None:
     """Run work up to its first real wait.
 
@@ -50,6 +52,8 @@ def start_by_hand(
         work: The coroutine of an ``async def``.
         context: What it runs in, from its first step to its last; by default a copy of
             the current one.
+        may_share: Whether its current task may be that of other work, too, before and
+            after it.
 
     Returns:
         The task that goes on with it, to be kept by the caller; None if it is over.
@@ -61,10 +65,7 @@ def start_by_hand(
     loop = asyncio.get_running_loop()
     if context is None:
         context = copy_context()
-    stand = _spares.pop(loop, None)  # work may start other work meanwhile
-    # one whose task is being cancelled would cancel whatever work comes next
-    if stand is None or stand.task.cancelling():
-        stand = _Stand(loop)
+    stand = _take_spare(loop) if may_share else _Stand(loop)
     current = find_current_task(loop)
     if current is not None:
         _leave_task(loop, current)
@@ -83,15 +84,16 @@ def start_by_hand(
     if waits_for is not _READY:
         stand.go_on(waits_for, context)
         return stand.task
-    stand.is_used = True
-    _spares[loop] = stand
+    if may_share:
+        stand.is_used = True
+        _spares[loop] = stand
     return None
 
 
 if sys.version_info >= (3, 12):  # pragma: no cover - each Python runs one half
 
     def start_eagerly(
-        work: Work, context: Context | None = None
+        work: _Work, context: Context | None = None, *, may_share: bool = False
     ) -> asyncio.Task[None] | None:
         """Do what :func:`start_by_hand` does, by an eager task."""
         loop = asyncio.get_running_loop()
@@ -100,9 +102,11 @@ if sys.version_info >= (3, 12):  # pragma: no cover - each Python runs one half
         )
         if not task.done():
             return task
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
-            raise error
+        try:
+            if not task.cancelled():
+                task.result()
+        finally:
+            del task  # which the error would keep, and it the error
         return None
 
 else:  # pragma: no cover - Python 3.11
@@ -127,18 +131,31 @@ def _start_driver() -> Generator[object, Any, None]:
     return driver
 
 
-class _Stand(Work):
+def _take_spare(loop: asyncio.AbstractEventLoop) -> "_Stand":
+    """Return a stand that nobody else uses: its work may start other work."""
+    stand = _spares.pop(loop, None)
+    # one whose task is being cancelled would cancel whatever work comes next
+    if stand is not None and not stand.task.cancelling():
+        return stand
+    for other in tuple(_spares):
+        if other.is_closed():  # with its tasks pending: else they took theirs out
+            del _spares[other]
+    return _Stand(loop)
+
+
+class _Stand(_Work):
     """A task's coroutine, which goes on with work that was begun in its name."""
 
     __slots__ = ("_context", "_loop", "_waits_for", "driver", "is_used", "task")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.is_used = True  # since the task's last turn
+        self.is_used = False  # since the task's last turn
         self.driver = _start_driver()
         self._loop = loop
         self._context: Context | None = None  # of the work that the task goes on with
         self._waits_for: Any = None  # what the task does not yet know of
-        self.task: asyncio.Task[None] = loop.create_task(self, name=_NAME)
+        # not by the loop's factory, which may wrap what it is given
+        self.task: asyncio.Task[None] = asyncio.Task(self, loop=loop, name=_NAME)
 
     def go_on(self, waits_for: object, context: Context) -> None:
         """Have the task go on with what the driver began, once its turn comes."""

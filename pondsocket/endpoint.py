@@ -2,15 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
 from typing import overload
 
 from pondsocket.actions import Actions
-from pondsocket.callbacks import attempt_within
+from pondsocket.callbacks import is_contained
 from pondsocket.connections import Connections
 from pondsocket.contexts.connection import ConnectionContext
 from pondsocket.contexts.join import JoinContext
-from pondsocket.errors import Forbidden, NotFound, PondError, Unavailable, is_refusal
+from pondsocket.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    NotFound,
+    PondError,
+    Unavailable,
+    is_refusal,
+)
 from pondsocket.lobby import JoinHandler, Lobby, Registered
 from pondsocket.metrics import Telemetry
 from pondsocket.middleware import Middleware, run_chain
@@ -181,18 +189,7 @@ class Endpoint:
         if refusal is not None:
             self.telemetry.count("refused")
             return context.decline(*refusal)
-        handshakes = self.connections.handshakes
-        deciding = asyncio.timeout(None)
-        handshakes.add(deciding)
-        try:
-            async with deciding:
-                error = await attempt_within(
-                    self.options.handshake_timeout, self._run_handler, context
-                )
-        except TimeoutError:  # the server closes and does not wait for the handler
-            error = Unavailable("", _CLOSING)
-        finally:
-            handshakes.discard(deciding)
+        error = await self._decide(context)
         if error is not None:
             return self._decline(context, error)
         if not context.is_accepted and not context.is_declined:
@@ -210,8 +207,44 @@ class Endpoint:
             return error.code, error.message
         return None
 
-    async def _run_handler(self, context: ConnectionContext) -> None:
-        await run_chain(self._middlewares, context, self._handler)
+    async def _decide(self, context: ConnectionContext) -> BaseException | None:
+        """Run the connection handler; return what it raised, or why it was cut off."""
+        try:
+            decided = (
+                run_chain(self._middlewares, context, self._handler)
+                if self._middlewares
+                else self._handler(context)
+            )
+            if isawaitable(decided):  # else there is nothing to limit
+                await self._wait_for(decided)
+        except BaseException as error:
+            if not is_contained(error):
+                raise
+            return error
+        return None
+
+    async def _wait_for(self, decided: Awaitable[object]) -> None:
+        """Wait for a handler, but not for ever.
+
+        Raises:
+            DeadlineExceeded: After ``handshake_timeout``.
+            Unavailable: When the server closes.
+            BaseException: What the handler raises.
+        """
+        handshakes, limit = self.connections.handshakes, self.options.handshake_timeout
+        deciding = asyncio.timeout(limit or None)
+        handshakes.add(deciding)
+        try:
+            async with deciding:
+                await decided
+        except TimeoutError:
+            if not deciding.expired():
+                raise
+            if deciding in handshakes:
+                raise DeadlineExceeded("", f"took longer than {limit} s") from None
+            raise Unavailable("", _CLOSING) from None
+        finally:
+            handshakes.discard(deciding)
 
     def _decline(
         self, context: ConnectionContext, error: BaseException

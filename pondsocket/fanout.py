@@ -23,6 +23,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 MAX_FRAMES = 64  # pending at most; more are flushed inline
 MAX_BYTES = 65_536
 SLICE = 500  # members written in one go
+COLLECTED = 2000  # frames sorted by member in one go, of those who get more than others
 
 
 @dataclass(slots=True)  # not frozen: each broadcast makes one
@@ -30,6 +31,11 @@ class _Entry:
     frame: Frame
     recipients: tuple[Session, ...]
     intercept: Intercept | None
+
+    def to_item(self) -> Frame | Deferred:
+        if self.intercept is None:
+            return self.frame
+        return Deferred(self.frame, self.intercept)
 
 
 class FanOut:
@@ -126,24 +132,44 @@ class FanOut:
 
 
 def _write(entries: list[_Entry]) -> Iterator[None]:
-    """Write entries member by member, yielding after each slice but the last."""
-    recipients = entries[0].recipients
-    if all(e.recipients is recipients and e.intercept is None for e in entries):
-        yield from _write_same(Burst([e.frame for e in entries]), recipients)
-        return
-    per_member: dict[Session, list[Frame | Deferred]] = {}
+    """Write entries member by member, yielding after each slice.
+
+    Most members get just what goes to all of them: one burst. Only those who get
+    something else, too, such as an answer, have a list of their own.
+    """
+    plain = [entry.recipients for entry in entries if entry.intercept is None]
+    common = max(plain, key=len, default=())
+    shared = [entry for entry in entries if _is_shared(entry, common)]
+    apart: dict[Session, list[Frame | Deferred]] = {}
+    if len(shared) < len(entries):
+        yield from _collect(entries, common, apart)
+        common = tuple([session for session in common if session not in apart])
+    yield from _write_same(Burst([entry.frame for entry in shared]), common)
+    yield from _write_apart(apart)
+
+
+def _is_shared(entry: _Entry, common: tuple[Session, ...]) -> bool:
+    return entry.recipients is common and entry.intercept is None
+
+
+def _collect(
+    entries: list[_Entry],
+    common: tuple[Session, ...],
+    apart: dict[Session, list[Frame | Deferred]],
+) -> Iterator[None]:
+    """Find all that goes to those who get more than what is shared, in its order."""
     for entry in entries:
-        for session in entry.recipients:
-            per_member.setdefault(session, []).append(
-                entry.frame
-                if entry.intercept is None
-                else Deferred(entry.frame, entry.intercept)
-            )
-    bursts: dict[tuple[Frame | Deferred, ...], Burst] = {}
-    for count, (session, items) in enumerate(per_member.items(), 1):
-        _write_mixed(session, tuple(items), bursts)
-        if not count % SLICE:
-            yield
+        if not _is_shared(entry, common):
+            apart.update((session, []) for session in entry.recipients)
+    also = tuple([session for session in common if session in apart])
+    for entry in entries:
+        recipients = also if _is_shared(entry, common) else entry.recipients
+        item = entry.to_item()
+        for start in range(0, len(recipients), COLLECTED):
+            if start:
+                yield
+            for session in recipients[start : start + COLLECTED]:
+                apart[session].append(item)
 
 
 def _write_same(burst: Burst, recipients: tuple[Session, ...]) -> Iterator[None]:
@@ -160,17 +186,19 @@ def _write_same(burst: Burst, recipients: tuple[Session, ...]) -> Iterator[None]
             session.write(burst)
 
 
-def _write_mixed(
-    session: Session,
-    items: tuple[Frame | Deferred, ...],
-    bursts: dict[tuple[Frame | Deferred, ...], Burst],
-) -> None:
-    """Write what one member gets; those who get the same share a burst."""
-    burst = bursts.get(items)
-    if burst is None:
-        frames = [item for item in items if isinstance(item, Frame)]
-        if len(frames) < len(items):
+def _write_apart(apart: dict[Session, list[Frame | Deferred]]) -> Iterator[None]:
+    """Write what each gets; those who get the same share a burst."""
+    bursts: dict[tuple[Frame | Deferred, ...], Burst] = {}
+    for count, (session, found) in enumerate(apart.items(), 1):
+        items = tuple(found)
+        burst = bursts.get(items)
+        if burst is None:
+            frames = [item for item in items if isinstance(item, Frame)]
+            if len(frames) == len(items):
+                burst = bursts[items] = Burst(frames)
+        if burst is None:
             session.enqueue(items)
-            return
-        burst = bursts[items] = Burst(frames)
-    session.write(burst)
+        else:
+            session.write(burst)
+        if not count % SLICE:
+            yield

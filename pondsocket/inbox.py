@@ -27,6 +27,12 @@ _Waiting: TypeAlias = deque[tuple[Event, int]]
 
 ANSWER_INTERVAL = 1.0  # seconds between two answers to a flood (client protocol)
 CALM = 1.0  # seconds without a refusal after which a flood counts as over
+NEVER = float("-inf")
+
+MAX_NESTED = 8  # handlers that begin inside of each other
+
+# The lanes whose handlers are beginning just now, each inside of the one before.
+_nested: list[str] = []
 
 # The worker that runs the handler from which one is called, be it through other tasks.
 _worker: ContextVar[asyncio.Task[None] | None] = ContextVar("worker", default=None)
@@ -55,7 +61,7 @@ class FloodGate:
         rate = limits.max_messages_per_second
         self._bucket = TokenBucket(rate, max(rate, 1.0), now) if rate else None
         self._tolerance = limits.flood_tolerance
-        self._since = self._refused = self._answered = float("-inf")
+        self._since = self._refused = self._answered = NEVER
 
     def admits(self, now: float) -> bool:
         """Tell whether one more message fits the rate at ``now``, and count it."""
@@ -150,7 +156,15 @@ class Inbox:
 
     def _start_worker(self, lane: str, event: Event) -> None:
         self._busy += 1
-        task = start_eagerly(self._work(lane, event))
+        work = self._work(lane, event)
+        if len(_nested) < MAX_NESTED:
+            _nested.append(lane)
+            try:
+                task = start_eagerly(work)
+            finally:
+                _nested.pop()
+        else:  # handlers that start handlers: a stack of them has an end
+            task = asyncio.get_running_loop().create_task(work)
         if task is not None:
             task.set_name(f"pond-inbox-{self._name}")
             self._workers += (task,)
@@ -208,8 +222,10 @@ class Inbox:
         waiting = self._lanes[lane]
         if waiting:
             self._ready.append((lane, waiting))
-        else:
+        elif len(self._lanes) > 1:
             del self._lanes[lane]
+        else:  # one that ever held something keeps its room: 120 bytes
+            self._lanes = {}
 
     def _take(self) -> tuple[str, Event]:
         """Take the first event of the lane that is ready for longest."""

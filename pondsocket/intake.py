@@ -41,6 +41,11 @@ class Intake:
         end: Starts closing the connection with a code and a reason.
     """
 
+    __slots__ = (
+        "_answer", "_codec", "_end", "_flood", "_inbox", "_is_closed", "_limits",
+        "_measuring", "_telemetry", "_user_id",
+    )  # fmt: skip
+
     def __init__(  # noqa: PLR0913 - the ends of all the ways out of here
         self,
         user_id: str,

@@ -5,8 +5,8 @@ ends when it has no member and nothing (a join, a leaving) holds it open.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from pondsocket.changes import Left
 from pondsocket.errors import Unavailable
@@ -49,17 +49,16 @@ class Membership:
         self._on_left = on_left
         self._on_end = on_end
         self._holds = 0
+        self._hold = _Hold(self._take_hold, self._release)  # for each join: cheap
         self._private_sessions: dict[str, Session] = {}
         self._leavings: set[asyncio.Task[None]] = set()
 
-    @asynccontextmanager
-    async def held(self) -> AsyncIterator[None]:
+    def held(self) -> AbstractAsyncContextManager[None]:
         """Keep the channel alive; when the last hold goes, an empty channel ends."""
+        return self._hold
+
+    def _take_hold(self) -> None:
         self._holds += 1
-        try:
-            yield
-        finally:
-            await self._release()
 
     async def _release(self) -> None:
         self._holds -= 1
@@ -79,7 +78,7 @@ class Membership:
             Unavailable: If the channel or the connection ended meanwhile.
             Conflict: If the user is a member already.
         """
-        async with self.held():
+        async with self._hold:
             await self._peers.open()
             session = self.session_of(transport)
             if not self.is_active:
@@ -155,6 +154,24 @@ class Membership:
         self._local.close()
         await self._on_end()
         await self._peers.close()
+
+
+class _Hold(AbstractAsyncContextManager[None]):
+    """Holds a channel open for whoever is inside, any number at a time."""
+
+    __slots__ = ("_release", "_take")
+
+    def __init__(
+        self, take: Callable[[], None], release: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._take = take
+        self._release = release
+
+    async def __aenter__(self) -> None:
+        self._take()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._release()
 
 
 class Leaving:

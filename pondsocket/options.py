@@ -115,7 +115,7 @@ class Options:
         compression: Whether WebSocket compression is negotiated; a broadcast is then
             compressed once for all.
         direct_writes: Whether frames that are ready are written past the server's own
-            send, where a connection's state allows it. Each frame is the same either
+            send, where a connection's state allows it. The messages are the same either
             way; off, every one goes through the server (and ASGI middleware).
         allowed_origins: Foreign origins that may connect: ``"https://example.com"``,
             ``"https://*.example.com"`` for one left-most label, ``"null"``, or ``"*"``.

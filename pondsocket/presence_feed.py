@@ -47,7 +47,8 @@ class PresenceFeed:
 
     __slots__ = (
         "_budget", "_changes", "_everybody", "_fanout", "_followers", "_intercept",
-        "_name", "_others", "_roster", "_telemetry", "_timer", "_told", "is_due",
+        "_name", "_others", "_roster", "_snapshot", "_telemetry", "_timer", "_told",
+        "is_due",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +69,7 @@ class PresenceFeed:
         self._telemetry = telemetry
         self._intercept = intercept
         self._changes = _NO_CHANGES
+        self._snapshot: Frame | None = None  # the last one, while it is true
         self._timer: asyncio.Handle | None = None
         # User ids, all of them in the roster; an empty set would take more memory.
         self._followers: dict[str, None] = {}
@@ -97,8 +99,10 @@ class PresenceFeed:
             self._changes = PresenceChanges()
         self._followers[session.id] = None
         self._changes.note_snapshot()
-        payload = {"presences": presence.all()}
-        frame = self._frame(SYNC, payload, session.codec)
+        frame = self._snapshot
+        if frame is None or session.codec is not JSON_CODEC:
+            frame = self._frame(SYNC, {"presences": presence.all()}, session.codec)
+            self._snapshot = frame if session.codec is JSON_CODEC else None
         self._fanout.push(frame, (session,), self._intercept(SYNC))
 
     def remove(self, user_id: str) -> None:
@@ -111,6 +115,7 @@ class PresenceFeed:
 
     def note(self, user_id: str, change: PresenceChange) -> None:
         """Tell of a change at the end of this turn, or when the budget allows it."""
+        self._snapshot = None
         if not self._followers:
             return
         if self._changes and not self.is_due:

@@ -14,7 +14,7 @@ handlers run, and what still waits in the outbox is dropped and counted.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from pondsocket.burst import Burst
 from pondsocket.callbacks import attempt_within, is_contained
@@ -26,7 +26,7 @@ from pondsocket.metrics import Telemetry
 from pondsocket.options import Options, SlowConsumerPolicy
 from pondsocket.outbox import Outbox
 from pondsocket.ports import Leaving
-from pondsocket.transport import ClosesWithCode, FrameSink, HasConnectionId, Transport
+from pondsocket.transport import ClosesWithCode, FrameSink, Transport
 from pondsocket.types import Event, LeaveReason
 from pondsocket.wire import JSON_CODEC, Codec
 
@@ -95,11 +95,7 @@ class Session:
     ) -> None:
         self.transport: Transport = transport
         self.id: str = transport.get_id()
-        self.connection_id: str = (
-            transport.connection_id
-            if isinstance(transport, HasConnectionId)
-            else self.id
-        )
+        self.connection_id: str = getattr(transport, "connection_id", self.id)
         self.codec: Codec = getattr(transport, "codec", JSON_CODEC)
         self.channels: dict[str, JoinedChannel] = {}
         self.intake: Intake | None = None
@@ -116,11 +112,13 @@ class Session:
         self._wake: asyncio.Future[None] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
-        self._sink = transport if isinstance(transport, FrameSink) else None
-        if self._sink is not None:
+        self._sink: FrameSink | None = None
+        # isinstance() looks up what a Protocol has, each time: for 25 us
+        if hasattr(transport, "try_send") and hasattr(transport, "on_writable"):
+            self._sink = cast("FrameSink", transport)
             self._sink.on_writable(self._on_writable)
         self._direct: FrameWriter = getattr(transport, "frame_writer", NO_WRITER)
-        if self._measuring:  # write() does that
+        if self._measuring or self.codec is not JSON_CODEC:  # which need write()
             self._direct = NO_WRITER
         self.direct: FrameWriter = self._direct
 

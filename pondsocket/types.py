@@ -246,7 +246,7 @@ class Headers:
 
     def __init__(self, raw: Iterable[tuple[bytes | str, bytes | str]] = ()) -> None:
         self._items = tuple(
-            (_to_text(name).lower(), _to_text(value)) for name, value in raw
+            [(_to_text(name).lower(), _to_text(value)) for name, value in raw]
         )
 
     @overload

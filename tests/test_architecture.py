@@ -40,6 +40,7 @@ TASK_OWNERS = {
     "pondsocket/distributed/node.py": "what other nodes asked for",
     "pondsocket/distributed/publisher.py": "who publishes in the background",
     "pondsocket/eager.py": "starts tasks for those who keep them",
+    "pondsocket/inbox.py": "one worker per busy lane",
     "pondsocket/membership.py": "each leaving, which outlives its caller",
     "pondsocket/session.py": "the writer, and the ending of the connection",
     "pondsocket/subscriptions.py": "one pump per subscription",

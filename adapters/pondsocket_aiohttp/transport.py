@@ -13,6 +13,8 @@ from pondsocket.web import (
     FrameBudget,
     FrameWriter,
     WebSocketTransport,
+    abort,
+    start_eagerly,
 )
 from pondsocket_aiohttp.flood_gate import FloodGate
 from pondsocket_aiohttp.heartbeat import Heartbeat
@@ -42,6 +44,8 @@ class AiohttpWebSocketTransport(WebSocketTransport):
     Attributes:
         websocket: As above.
     """
+
+    __slots__ = ("_budget", "_gate", "_heartbeat", "_pinging", "_wire", "websocket")
 
     def __init__(
         self,
@@ -74,11 +78,12 @@ class AiohttpWebSocketTransport(WebSocketTransport):
                 asyncio.get_running_loop(),
                 interval=options.ping_interval,
                 patience=options.pong_wait,
-                ask=self._ask,
-                give_up=wire.abort,
+                owner=self,
             )
 
     def _send_message(self, message: str | bytes) -> Coroutine[Any, Any, None]:
+        if self.websocket.closed:  # aiohttp itself would send behind its close frame
+            raise ClientLeft
         if isinstance(message, str):
             return self.websocket.send_str(message)
         return self.websocket.send_bytes(message)
@@ -118,8 +123,14 @@ class AiohttpWebSocketTransport(WebSocketTransport):
     def _end_flood(self) -> None:
         self._end(_POLICY_VIOLATION, "too many frames")
 
-    def _ask(self) -> None:
-        self._pinging = self._start(self._ping())
+    def ask(self) -> None:
+        """Send a ping; called by the heartbeat."""
+        # kept: the loop itself holds no reference
+        self._pinging = start_eagerly(self._ping(), self._context, may_share=True)
+
+    def give_up(self) -> None:
+        """Drop the connection of a client that does not answer; called as above."""
+        abort(self._wire)
 
     async def _ping(self) -> None:
         try:
@@ -134,7 +145,7 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         if self._count_unsent():
             # aiohttp would wait for a client that says goodbye and does not read
             loop = asyncio.get_running_loop()
-            loop.call_later(self._options.send_timeout, self._wire.abort)
+            loop.call_later(self._options.send_timeout, abort, self._wire)
 
     async def _send_close(self, code: int, reason: str) -> None:
         """Send a close frame and wait for the client's, for a while.
@@ -145,7 +156,7 @@ class AiohttpWebSocketTransport(WebSocketTransport):
             await self.websocket.close(code=code, message=reason.encode())
         except asyncio.CancelledError:  # all of its time is over
             if self._count_unsent():
-                self._wire.abort()
+                abort(self._wire)
             raise
 
     def _count_unsent(self) -> int:

@@ -24,6 +24,8 @@ class ASGIWebSocketTransport(WebSocketTransport):
         frame_writer: The way past the host, None if it offers none.
     """
 
+    __slots__ = ("_host_send", "_websocket")
+
     def __init__(
         self,
         *,

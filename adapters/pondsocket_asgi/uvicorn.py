@@ -26,6 +26,7 @@ __all__ = ["DeflatingWebSocketProtocol", "WebSocketProtocol"]
 _POLICY_VIOLATION = 1008  # RFC 6455 7.4.1
 _MEMORY_LEVEL = 5  # of zlib: 32 KiB for each client that sends, not 256
 _READ_AHEAD = 16  # messages that wait for the application before reading is paused
+_SHORT = 4096  # bytes of each of them; reading is paused with a longer one
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -73,8 +74,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message on; go on reading unless several wait."""
-        if self.queue.qsize() < _READ_AHEAD and not self.read_paused:
+        """Hand a message on; go on reading unless several wait, or a long one."""
+        is_short = sum(map(len, self.frames)) <= _SHORT and self.handshake_complete
+        if is_short and self.queue.qsize() < _READ_AHEAD and not self.read_paused:
             self.read_paused = True  # so that it is not paused
             super().send_receive_event_to_app()
             self.read_paused = False

@@ -41,6 +41,12 @@ class PondConnection(ServerConnection):
         **settings: The library's.
     """
 
+    # Four are the library's: with more than 30 attributes of a connection Python keeps
+    # them in a dict, of 1.5 kilobytes.
+    __slots__ = (
+        "_budget", "_silent", "recv_messages", "request_rcvd", "server", "transport",
+    )  # fmt: skip
+
     # here and not in __init__: most connections never have any of their own
     _has_answered = False
     _cut_off: asyncio.TimerHandle | None = None

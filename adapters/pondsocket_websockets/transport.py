@@ -27,6 +27,8 @@ class WebsocketsTransport(WebSocketTransport):
         frame_writer: The way past the library, None for none.
     """
 
+    __slots__ = ("_connection",)
+
     def __init__(
         self,
         *,

@@ -108,12 +108,12 @@ def full_scenarios() -> list[Scenario]:
     published = BY_NAME[PUBLISHED]
     return [
         fan_out(100, PLAIN, seconds=0.7, rounds=3),
-        fan_out(1000, CONTENDERS, seconds=1.0, rounds=5),
+        fan_out(1000, CONTENDERS, seconds=1.0, rounds=3),
         fan_out(5000, PLAIN, seconds=2.0, rounds=3),
         saturation(seconds=1.0, rounds=3),
-        echo((1, 64, 512), seconds=1.0, rounds=5),
+        echo((1, 64, 512), seconds=1.0, rounds=3),
         join_and_idle(5000, PLAIN, rounds=3),
-        fixed_rate(100, PLAIN, seconds=3.0, rounds=5),
+        fixed_rate(100, PLAIN, seconds=3.0, rounds=3),
         slow_member(
             1000, [published, *ours, *_patient(two)], seconds=2.0, rounds=3
         ),
@@ -130,7 +130,7 @@ def echo_on(python: Path, version: str, *, is_quick: bool = False) -> Scenario:
         (64,),
         [each for each in PLAIN if each.name in names],
         seconds=0.5 if is_quick else 1.0,
-        rounds=1 if is_quick else 5,
+        rounds=1 if is_quick else 3,
     )
     (table,) = scenario.tables
     table = replace(table, title=f"{table.title}, Python {version}")

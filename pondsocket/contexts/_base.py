@@ -26,6 +26,7 @@ class ChannelContext:
 
     @route.setter
     def route(self, route: Route) -> None:
+        """Replace the route."""
         self._route = route
 
     def _find_route(self) -> Route:

@@ -68,6 +68,7 @@ class EventContext(ChannelContext):
 
     @user.setter
     def user(self, user: User) -> None:
+        """Replace the sender."""
         self._has_shared_presence = False
         self._user = user
 

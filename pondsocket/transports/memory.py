@@ -33,7 +33,7 @@ class InMemoryTransport(QueuedTransport):
     async def push_inbound(self, event: Event) -> None:
         """Act as the client: send one event; what is wrong with it is answered."""
         if not self._closing:
-            self._intake.take(event)
+            self.intake.take(event)
         await asyncio.sleep(0)  # a started handler runs up to its first wait
 
     async def receive_sent(self, *, wait: float | None = 1.0) -> Event:

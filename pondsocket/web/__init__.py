@@ -5,6 +5,7 @@ becomes a ``WebSocketTransport``, and an ``SSEService`` answers all other reques
 """
 
 from pondsocket.burst import Burst
+from pondsocket.eager import start_eagerly
 from pondsocket.frame_writer import MAX_UNSENT, FrameWriter
 from pondsocket.framing import DEFLATE_WINDOW_BITS, frame_message
 from pondsocket.rules import (
@@ -16,6 +17,7 @@ from pondsocket.rules import (
     Switch,
     check_settings,
 )
+from pondsocket.web.aborting import abort
 from pondsocket.web.errors import BodyTooLarge, ClientLeft
 from pondsocket.web.event_stream import EventStream, StreamResponse
 from pondsocket.web.frame_budget import FrameBudget
@@ -53,10 +55,12 @@ __all__ = [
     "StreamResponse",
     "Switch",
     "WebSocketTransport",
+    "abort",
     "admit",
     "check_settings",
     "close_sockets",
     "frame_message",
     "open_sockets",
     "size_limit_for",
+    "start_eagerly",
 ]

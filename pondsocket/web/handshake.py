@@ -174,6 +174,8 @@ def _read(request: HTTPRequest, route: Route, address: str) -> IncomingConnectio
 
 def _read_query(text: str) -> dict[str, list[str]]:
     query: dict[str, list[str]] = {}
+    if not text:  # most have none
+        return query
     for name, value in parse_qsl(text, keep_blank_values=True):
         query.setdefault(name, []).append(value)
     return query

@@ -36,6 +36,7 @@ logger: logging.Logger = logging.getLogger(__name__)
 _TRY_AGAIN_LATER = 1013  # IANA WebSocket close codes
 CLOSING_SHARE = 0.9  # of send_timeout; then the session stops waiting for us
 _BACKLOG = 16  # messages in one turn of the loop after which the reader lets others run
+_LARGE = 16_384  # of a message: each takes its time to decode, so each gives a turn
 _MANY = 8  # messages after which it wants to know of the next turn
 
 
@@ -52,6 +53,12 @@ class WebSocketTransport(BaseTransport):
             ``Options.direct_writes`` is off.
     """
 
+    __slots__ = (
+        "_context", "_is_over", "_is_sending", "_joins_messages", "_options",
+        "_reading", "_received_in_turn", "_refused", "_sender", "_sending_since",
+        "_sent", "_stall", "_writable", "frame_writer",
+    )  # fmt: skip
+
     def __init__(
         self,
         *,
@@ -66,6 +73,7 @@ class WebSocketTransport(BaseTransport):
         self._context = copy_context()  # a host's middleware may rely on its own
         self._options = options
         self._joins_messages = joins_messages
+        self.frame_writer: FrameWriter = NO_WRITER
         if frame_writer is not None and options.direct_writes:
             self.frame_writer = frame_writer
             if joins_messages:
@@ -117,10 +125,11 @@ class WebSocketTransport(BaseTransport):
             self._refused = True
             return False
         burst = frames if isinstance(frames, Burst) else Burst(frames)
-        if not self.frame_writer.is_held and self.frame_writer.try_write(burst):
+        writer, is_json = self.frame_writer, self.codec is JSON_CODEC
+        if is_json and not writer.is_held and writer.try_write(burst):
             return True
         self._is_sending = True
-        is_plain = self.codec is JSON_CODEC and not self._joins_messages
+        is_plain = is_json and not self._joins_messages
         messages = burst.messages if is_plain else self._messages_of(burst)
         try:
             self._sender = start_eagerly(
@@ -128,6 +137,7 @@ class WebSocketTransport(BaseTransport):
                 if len(messages) == 1
                 else self._send_each(messages),
                 self._context,
+                may_share=True,
             )
         except Exception as error:  # noqa: BLE001 - whatever a host raises: gone
             self._note_loss(error)
@@ -140,10 +150,6 @@ class WebSocketTransport(BaseTransport):
         else:
             self._is_sending = False
         return True
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
-        """Start something of the host, in the context of its connection."""
-        return start_eagerly(work, self._context)
 
     def on_writable(self, callback: Callable[[], None]) -> None:
         """Set what to call when the send is over that caused a refusal."""
@@ -227,11 +233,16 @@ class WebSocketTransport(BaseTransport):
         try:
             async with reading:
                 while not self._is_over:
-                    self.receive(await self._receive_message())
+                    message = await self._receive_message()
+                    self.receive(message)
                     self._received_in_turn += 1
                     if self._received_in_turn == _MANY:
                         loop.call_soon(self._note_turn)
-                    if self._received_in_turn > _BACKLOG or len(intake) > _BACKLOG:
+                    if (
+                        self._received_in_turn > _BACKLOG
+                        or len(intake) > _BACKLOG
+                        or len(message) > _LARGE
+                    ):
                         # a host with messages at hand never waits: give others a turn
                         await asyncio.sleep(0)
         except ClientLeft:

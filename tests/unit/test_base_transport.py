@@ -214,6 +214,10 @@ async def test_what_is_wrong_is_answered_by_the_way_that_was_bound(wire):
     assert not wire.frames
 
 
+async def test_what_a_transport_needs_takes_the_room_of_no_dict():
+    assert vars(BaseTransport("ann")) == {}
+
+
 async def test_before_it_is_bound_a_transport_answers_by_itself(wire):
     wire.receive("nonsense")
 

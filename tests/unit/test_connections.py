@@ -835,6 +835,17 @@ async def test_draining_again_does_nothing(connections, client, hooks, log):
     assert len(log.entries) == 1
 
 
+async def test_closing_does_not_mind_a_handshake_whose_time_is_over(connections):
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0) as deciding:
+            await asyncio.Event().wait()
+    connections.handshakes.add(deciding)
+
+    await connections.close_all()
+
+    assert not connections.handshakes
+
+
 async def test_closing_everything_gives_handlers_a_second(
     connections, client, perform, flying_time
 ):

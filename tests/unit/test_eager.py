@@ -5,7 +5,7 @@ import contextlib
 import gc
 import sys
 import weakref
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 
 import anyio
 import pytest
@@ -16,7 +16,14 @@ from tests.unit.doubles import other_tasks, settle
 HAS_EAGER_TASKS = sys.version_info >= (3, 12)
 
 
-@pytest.fixture(params=[start_eagerly, start_by_hand], ids=lambda f: f.__name__)
+def start_shared(work, context=None):
+    """Start it in the name of a task that others use, too."""
+    return start_by_hand(work, context, may_share=True)
+
+
+@pytest.fixture(
+    params=[start_eagerly, start_by_hand, start_shared], ids=lambda f: f.__name__
+)
 def start(request):
     return request.param
 
@@ -64,7 +71,7 @@ def works(start):
 
 @pytest.fixture
 def by_hand():
-    return Works(start_by_hand)
+    return Works(start_shared)
 
 
 async def test_work_that_waits_for_nothing_is_over_at_once(works):
@@ -324,6 +331,55 @@ async def test_work_that_failed_costs_the_next_nothing(start, works):
     assert works.notes == ["a begins", "a ends"]
 
 
+async def test_an_empty_context_is_a_context(start):
+    word = ContextVar("word", default="")
+    word.set("here")
+    seen = []
+
+    async def work():
+        seen.append(word.get())
+
+    start(work(), Context())
+
+    assert seen == [""]
+
+
+async def test_the_tasks_that_a_loop_makes_its_own_way_are_not_asked_for(start):
+    async def wrap(coroutine):
+        return await coroutine
+
+    def make(loop, coroutine, **settings):
+        return asyncio.Task(wrap(coroutine), loop=loop, **settings)
+
+    notes = []
+
+    async def work():
+        await asyncio.sleep(0)
+        notes.append("done")
+
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(make)
+    try:
+        await start(work())
+    finally:
+        loop.set_task_factory(None)
+
+    assert notes == ["done"]
+
+
+@pytest.mark.parametrize("begin", [start_eagerly, start_by_hand])
+async def test_who_keeps_the_task_of_work_that_is_over_can_cancel_nothing(begin):
+    works = Works(begin)
+    works.begin("a")
+    works.tasks["a"].cancel()
+    [task] = works.begin("b", gated="b")
+    works.tasks["a"].cancel()
+    works.gates["b"].set()
+    await task
+
+    assert works.notes == ["a begins", "a ends", "b begins", "b ends"]
+
+
 async def test_work_can_run_in_the_context_of_another(start):
     word = ContextVar("word", default="")
     seen = []
@@ -467,6 +523,24 @@ def test_each_loop_has_tasks_of_its_own(works):
 
 
 # One task for many, where there are no eager tasks.
+
+
+def test_a_loop_that_was_closed_is_forgotten_when_another_needs_a_task(by_hand):
+    async def begin(name):
+        by_hand.begin(name)
+
+    gone = asyncio.new_event_loop()
+    gone.run_until_complete(begin("a"))
+    gone.close()
+    is_gone = weakref.ref(gone)
+    task = by_hand.tasks.pop("a")
+    del gone
+    asyncio.run(begin("b"))
+    task._log_destroy_pending = False  # as it was meant to be
+    del task
+    gc.collect()
+
+    assert is_gone() is None
 
 
 async def test_work_of_one_turn_that_does_not_wait_shares_a_task(by_hand):

@@ -238,6 +238,15 @@ async def test_a_handler_that_hangs_declines(make, flying_time, collector):
     assert counts(endpoint) == {"handler_failed": 1}
 
 
+async def test_a_timeout_of_the_handlers_own_is_its_failure(make):
+    async def handler(context):
+        raise TimeoutError("the database")
+
+    context = await make(handler).request_connection(incoming())
+
+    assert context.decline_info == (500, "Internal server error")
+
+
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
 async def test_the_end_of_the_process_travels_on(make, error):
     with pytest.raises(error):

@@ -10,6 +10,7 @@ from pondsocket import fanout as fanout_module
 from pondsocket.burst import Burst
 from pondsocket.fanout import FanOut
 from pondsocket.frame import Frame
+from pondsocket.frame_writer import FrameWriter
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options
 from pondsocket.session import Session
@@ -306,7 +307,22 @@ async def test_a_large_room_is_written_in_slices_one_a_turn(fanout, in_slices, m
     for progress in ([2, 3], [4, 1], [5, 0]):
         await asyncio.sleep(0)
         done, left = progress
-        assert reached(members) == [each] * done + [0] * left
+        assert sorted(reached(members)) == [0] * left + [each] * done
+
+
+async def test_what_many_get_apart_is_sorted_over_several_turns(fanout, monkeypatch):
+    monkeypatch.setattr(fanout_module, "COLLECTED", 2)
+    members = sinks(5)
+    everyone = room(*members)
+    fanout.push(frame(0), everyone[1:])
+    fanout.push(frame(1), everyone[:-1])
+
+    await asyncio.sleep(0)
+    assert not any(reached(members))
+    fanout.flush()
+
+    each = [[1], [0, 1], [0, 1], [0, 1], [0]]
+    assert [member.numbers for member in members] == each
 
 
 async def test_a_room_of_whole_slices_takes_no_turn_more(fanout, in_slices):
@@ -360,6 +376,25 @@ class KeepingTransport(SinkTransport):
         return super().try_send(frames)
 
 
+class PastHost(FrameWriter):
+    """A way past a host that is always open."""
+
+    def __init__(self):
+        super().__init__()
+        self.written = []
+
+    def write(self, frames):
+        self.written.append(frames)
+        return True
+
+
+class Broken(FrameWriter):
+    """One that keeps no promise."""
+
+    def write(self, frames):
+        raise RuntimeError("the loop has closed it")
+
+
 @pytest.fixture
 def keeping():
     return [KeepingTransport(f"user-{number}") for number in range(6)]
@@ -409,6 +444,31 @@ async def test_a_reply_to_one_costs_the_others_no_burst_of_their_own(fanout, kee
 
     assert len({id(burst) for burst in bursts_of(keeping)}) == 2
     assert keeping[2].numbers == [0, 1]
+
+
+async def test_an_answer_keeps_nobody_else_from_being_written_to_directly(fanout):
+    members = sinks(3)
+    everyone = room(*members)
+    writers = [PastHost() for _ in everyone]
+    for session, writer in zip(everyone, writers, strict=True):
+        session.direct = writer
+    fanout.push(frame(0), everyone)
+    fanout.push(frame(1), everyone[1:2])
+
+    fanout.flush()
+
+    assert [len(writer.written) for writer in writers] == [1, 0, 1]
+    assert members[1].numbers == [0, 1]
+
+
+async def test_a_way_past_the_host_that_raises_costs_nobody_a_frame(fanout, members):
+    everyone = room(*members)
+    everyone[1].direct = Broken()
+
+    fanout.push(frame(0), everyone)
+    fanout.flush()
+
+    assert [member.numbers for member in members] == [[0], [0], [0]]
 
 
 async def test_a_burst_is_shared_across_slices(fanout, keeping, in_slices):

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Final
 
+from pondsocket.web import abort
 from pondsocket_asgi.disconnects import is_disconnect
 from pondsocket_asgi.frames import FRAMES, describe_frame_writer
 from pondsocket_asgi.scope import ASGIApp
@@ -139,7 +140,7 @@ class Connection:
             await self._close(is_refused=not is_accepted)
             await asyncio.wait({application})
         finally:
-            self._writer.transport.abort()
+            abort(self._writer.transport)
             application.cancel()
             _, late = await asyncio.wait({application}, timeout=_LAST_PATIENCE)
             if late:
@@ -302,7 +303,7 @@ class Connection:
                 await self._writer.wait_closed()
         except OSError as error:  # TimeoutError is one
             logger.debug("a client did not take its last bytes: %r", error)
-            self._writer.transport.abort()
+            abort(self._writer.transport)
 
     def _write(self, data: bytes) -> None:
         if data and not self._writer.is_closing():
@@ -318,7 +319,7 @@ class Connection:
         logger.debug("a client did not answer pings")
         self._tell_of_end(_ABNORMAL, "keep-alive timeout")
         self._write(self._protocol.close(_INTERNAL_ERROR, "keep-alive timeout"))
-        self._writer.transport.abort()
+        abort(self._writer.transport)
 
 
 class _CallingEvent(asyncio.Event):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from pondsocket.web import abort
 from pondsocket_asgi.ws_bridge.config import ServerConfig
 from pondsocket_asgi.ws_bridge.lingering import linger
 from pondsocket_asgi.ws_bridge.request import (
@@ -93,7 +94,7 @@ async def refuse(
 ) -> None:
     """Send a response and close; waits at most ``config.close_timeout`` seconds."""
     if not response or writer.is_closing():
-        writer.transport.abort()
+        abort(writer.transport)
         return
     try:
         async with asyncio.timeout(config.close_timeout):
@@ -104,4 +105,4 @@ async def refuse(
     except OSError as error:  # TimeoutError is one
         logger.debug("a refused client was lost: %r", error)
     finally:
-        writer.transport.abort()
+        abort(writer.transport)

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Final, cast
 
 from pondsocket import Options
-from pondsocket.web import BACKLOG, close_sockets, open_sockets
+from pondsocket.web import BACKLOG, abort, close_sockets, open_sockets
 from pondsocket_asgi.scope import ASGIApp
 from pondsocket_asgi.ws_bridge.config import ServerConfig
 from pondsocket_asgi.ws_bridge.connection import Connection
@@ -151,7 +151,7 @@ class _Server:
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         refused = len(self._clients) - len(self._admitted)
         if self._is_stopping or refused >= _REFUSED_AT_ONCE:
-            writer.transport.abort()
+            abort(writer.transport)
             return
         task = asyncio.create_task(self._serve_client(reader, writer), name="pond-ws")
         self._clients[task] = None
@@ -161,7 +161,7 @@ class _Server:
         task.add_done_callback(partial(self._forget, writer))
 
     def _forget(self, writer: asyncio.StreamWriter, task: "asyncio.Task[None]") -> None:
-        writer.transport.abort()
+        abort(writer.transport)
         del self._clients[task]
         self._admitted.discard(task)
         if not task.cancelled() and (error := task.exception()):

@@ -51,18 +51,26 @@ def log():
     return []
 
 
+class Owner:
+    """Writes when it asked and when it gave up."""
+
+    def __init__(self, loop, log):
+        self._loop = loop
+        self._log = log
+
+    def ask(self):
+        self._log.append(("asked", self._loop.now - 100))
+
+    def give_up(self):
+        self._log.append(("gave up", self._loop.now - 100))
+
+
 @pytest.fixture
 def start(loop, log):
-    """Start a heartbeat that writes when it asked and when it gave up."""
+    owner = Owner(loop, log)
 
     def make(interval, patience):
-        return Heartbeat(
-            loop,
-            interval=interval,
-            patience=patience,
-            ask=lambda: log.append(("asked", loop.now - 100)),
-            give_up=lambda: log.append(("gave up", loop.now - 100)),
-        )
+        return Heartbeat(loop, interval=interval, patience=patience, owner=owner)
 
     return make
 

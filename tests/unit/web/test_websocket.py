@@ -144,7 +144,7 @@ def test_it_has_the_powers_that_the_core_looks_for(host):
     assert host.transport_type() is TransportType.WEBSOCKET
 
 
-async def test_its_options_its_pump_and_the_way_past_the_host_are_optional():
+async def test_its_options_and_the_way_past_the_host_are_optional():
     host = Host(has_writer=False)
 
     assert host.try_send([frame(1)])
@@ -296,18 +296,21 @@ async def test_the_host_sends_one_message_for_all_where_the_client_asked_for_it(
     assert host.wire == ["\n".join(texts(frame(1), frame(2)))]
 
 
-async def test_a_codec_of_the_connections_own_writes_its_messages(plain):
+@pytest.mark.parametrize("has_writer", [False, True])
+async def test_a_codec_of_the_connections_own_writes_its_messages(make, has_writer):
+    host = make({"has_writer": has_writer})
+
     class Shouting:
         name = "shouting"
 
         def encode(self, event):
             return f"{event.event}!"
 
-    plain.codec = Shouting()
+    host.codec = Shouting()
 
-    plain.try_send(Burst([frame(1)]))
+    host.try_send(Burst([frame(1)]))
 
-    assert plain.wire == ["news!"]
+    assert host.wire == ["news!"]
 
 
 async def test_a_second_send_is_refused_while_one_waits(plain):
