@@ -64,7 +64,7 @@ class AiohttpWebSocketTransport(WebSocketTransport):
             joins_messages=joins_messages,
             frame_writer=frame_writer,
         )
-        self.websocket = websocket
+        self.websocket: web.WebSocketResponse = websocket
         self._wire = wire
         self._budget = FrameBudget()
         self._gate = FloodGate(
