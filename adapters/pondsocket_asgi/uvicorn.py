@@ -77,7 +77,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Hand a message on; go on reading unless several wait, or a long one."""
         is_short = sum(map(len, self.frames)) <= _SHORT and self.handshake_complete
         if is_short and self.queue.qsize() < _READ_AHEAD and not self.read_paused:
-            self.read_paused = True  # so that it is not paused
+            self.read_paused: bool = True  # so that it is not paused
             super().send_receive_event_to_app()
             self.read_paused = False
         else:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pondsocket.inbox import FloodGate, Flooding, Inbox
-from pondsocket.types import Limits
+from pondsocket.inbox import MAX_NESTED, FloodGate, Flooding, Inbox
+from pondsocket.types import Event, Limits
 from tests.unit.doubles import event, other_tasks, settle, started
 
 
@@ -504,3 +504,32 @@ def test_without_a_tolerance_a_flood_never_closes():
     flood = gate(tolerance=0)
 
     assert Flooding.CLOSE not in {flood.refuse(100.0 + n) for n in range(1000)}
+
+
+# Handlers that start handlers.
+
+
+async def test_handlers_that_start_each_other_begin_in_each_other_only_so_deep():
+    depth, deepest, handled = 0, 0, []
+    inboxes = []
+
+    async def handle(event):
+        nonlocal depth, deepest
+        number = int(event.event)
+        depth += 1
+        deepest = max(deepest, depth)
+        if number < 200:
+            following = Inbox(handle, Limits(), f"user-{number}")
+            inboxes.append(following)
+            following.put(Event("BROADCAST", "/c", "r", str(number + 1)))
+        depth -= 1
+        handled.append(number)
+
+    Inbox(handle, Limits(), "first").put(Event("BROADCAST", "/c", "r", "0"))
+    async with asyncio.timeout(5):
+        while len(handled) < 201:
+            await asyncio.sleep(0)
+    await settle()
+
+    assert deepest <= MAX_NESTED + 1  # in a task, and those inside of it
+    assert all(inbox.is_idle for inbox in inboxes)

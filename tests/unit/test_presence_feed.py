@@ -160,6 +160,27 @@ async def test_a_snapshot_is_in_the_members_own_codec(room):
 # Changes.
 
 
+async def test_a_snapshot_is_encoded_once_until_something_changes(room):
+    room.show("ann")
+    room.admit("bob", "cid")
+    await settle()
+    room.show("dan")
+    room.admit("eve")
+    await settle()
+
+    snapshots = [
+        next(
+            each
+            for write in room.transports[name].writes
+            for each in write
+            if each.name == "SYNC"
+        )
+        for name in ("bob", "cid", "eve")
+    ]
+    assert snapshots[0] is snapshots[1]
+    assert "dan" in snapshots[2].text
+
+
 async def test_each_kind_of_change_names_the_user(room):
     room.admit("ann")
     await room.heard("ann")

@@ -146,6 +146,18 @@ async def test_a_close_that_a_client_does_not_read_is_bounded(
     await until(lambda: not count_sockets(port))
 
 
+async def test_nothing_is_sent_behind_a_close_frame(make_chat, serve, deaf, handshake):
+    chat = await make_chat()
+    port = await serve(chat)
+    await deaf(port, handshake)
+    transport = chat.session.transport
+
+    await transport.websocket.close()
+
+    with pytest.raises(ClientLeft):
+        transport._send_message("late")
+
+
 async def test_a_client_that_says_goodbye_and_reads_nothing_is_cut_off(
     make_chat, serve, deaf, handshake, big_frame, until, count_sockets
 ):

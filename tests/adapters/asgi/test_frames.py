@@ -447,6 +447,28 @@ async def test_reading_is_not_paused_for_a_few_messages(count, hold, pauses):
     assert pauses == []
 
 
+async def test_reading_is_paused_with_a_long_message(hold, pauses):
+    held = await hold()
+    await held.accept()
+
+    held.writer.write(texts(1, size=5000))
+    await received(held, 1)
+
+    assert len(pauses) == 1
+
+
+async def test_reading_is_paused_with_the_first_message_before_the_acceptance(
+    hold, pauses
+):
+    held = await hold()
+
+    held.writer.write(texts(1))
+    while not pauses:
+        await asyncio.sleep(0)
+
+    assert held.protocol.read_paused
+
+
 async def test_uvicorn_alone_pauses_reading_for_each_message(hold, pauses):
     held = await hold(WebSocketsSansIOProtocol)
     await held.accept()

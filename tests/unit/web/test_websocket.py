@@ -559,6 +559,20 @@ async def test_others_run_after_sixteen_messages_of_one_turn(noting):
     await end(host, running)
 
 
+async def test_others_run_after_each_long_message(noting):
+    host, read = noting
+    host.say(1, 2, 3)
+    for _ in range(3):
+        host.inbox.put_nowait(host.inbox.get_nowait() + " " * 20_000)
+
+    running = await begun(host.run())
+    while len(read) < 3:
+        await asyncio.sleep(0)
+
+    assert len(set(read)) == 3
+    await end(host, running)
+
+
 async def test_handlers_keep_up_with_a_host_that_has_messages_at_hand(host):
     host.say(*range(1000))
     host.inbox.put_nowait(ClientLeft())
