@@ -6,6 +6,7 @@ import gc
 import sys
 import weakref
 from contextvars import Context, ContextVar, copy_context
+from threading import Thread
 
 import anyio
 import pytest
@@ -541,6 +542,20 @@ def test_a_loop_that_was_closed_is_forgotten_when_another_needs_a_task(by_hand):
     gc.collect()
 
     assert is_gone() is None
+
+
+async def test_a_loop_that_goes_on_keeps_its_task_when_another_needs_one(by_hand):
+    async def begin(name):
+        by_hand.begin(name)
+
+    by_hand.begin("a")
+    elsewhere = Thread(target=asyncio.run, args=[begin("b")])
+    elsewhere.start()
+    elsewhere.join()  # with no turn of this loop, which would end its task
+    by_hand.begin("c")
+
+    assert by_hand.tasks["a"] is by_hand.tasks["c"]
+    assert by_hand.tasks["a"] is not by_hand.tasks["b"]
 
 
 async def test_work_of_one_turn_that_does_not_wait_shares_a_task(by_hand):
