@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 import pondsocket  # noqa: E402 - from the repository, like what follows
 from tests.backends.servers import Server, nats_server, valkey_server  # noqa: E402
 from tests.cluster.published.environment import (  # noqa: E402
-    Unavailable,
+    UnavailableError,
     prepare_published,
 )
 
@@ -192,7 +192,7 @@ async def measure(quick: bool) -> list[str]:
     ]
     try:
         published = prepare_published()
-    except Unavailable as error:
+    except UnavailableError as error:
         print(f"without 0.0.7: {error}", file=sys.stderr)
     else:
         contenders.append(Contender("pondsocket 0.0.7", "redis", published, NODE, 0.05))

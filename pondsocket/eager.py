@@ -65,18 +65,19 @@ def start_by_hand(
     loop = asyncio.get_running_loop()
     if context is None:
         context = copy_context()
-    stand = _take_spare(loop) if may_share else _Stand(loop)
+    # taken out, as the work may start other work; not one whose task is being
+    # cancelled, which would cancel whatever work comes next
+    stand = _spares.pop(loop, None) if may_share else None
+    if stand is None or stand.task.cancelling():
+        stand = _make_stand(loop)
     current = find_current_task(loop)
     if current is not None:
         _leave_task(loop, current)
     _enter_task(loop, stand.task)
     try:
         waits_for = context.run(stand.driver.send, work)
-    except BaseException as error:
-        stand.driver = _start_driver()
-        waits_for = _READY
-        if not isinstance(error, asyncio.CancelledError):  # that just ends a task
-            raise
+    except BaseException as error:  # noqa: BLE001 - raised there, unless it is the end
+        waits_for = stand.recover(error)
     finally:
         _leave_task(loop, stand.task)
         if current is not None:
@@ -131,12 +132,7 @@ def _start_driver() -> Generator[object, Any, None]:
     return driver
 
 
-def _take_spare(loop: asyncio.AbstractEventLoop) -> "_Stand":
-    """Return a stand that nobody else uses: its work may start other work."""
-    stand = _spares.pop(loop, None)
-    # one whose task is being cancelled would cancel whatever work comes next
-    if stand is not None and not stand.task.cancelling():
-        return stand
+def _make_stand(loop: asyncio.AbstractEventLoop) -> "_Stand":
     for other in tuple(_spares):
         if other.is_closed():  # with its tasks pending: else they took theirs out
             del _spares[other]
@@ -156,6 +152,16 @@ class _Stand(_Work):
         self._waits_for: Any = None  # what the task does not yet know of
         # not by the loop's factory, which may wrap what it is given
         self.task: asyncio.Task[None] = asyncio.Task(self, loop=loop, name=_NAME)
+
+    def recover(self, error: BaseException) -> object:
+        """Be ready for other work; raise what the last one raised."""
+        self.driver = _start_driver()
+        if isinstance(error, asyncio.CancelledError):  # which just ends a task
+            return _READY
+        try:
+            raise error
+        finally:
+            del error  # whose traceback would keep it
 
     def go_on(self, waits_for: object, context: Context) -> None:
         """Have the task go on with what the driver began, once its turn comes."""

@@ -117,7 +117,8 @@ class FanOut:
     def _write_one(self, entry: _Entry) -> None:
         self._running = True
         try:
-            entry.recipients[0].write(Burst((entry.frame,)))
+            for _ in _write_same(Burst((entry.frame,)), entry.recipients):
+                pass  # it is one slice
         finally:
             self._running = False
 

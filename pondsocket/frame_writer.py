@@ -8,11 +8,11 @@ it in a loop over its members, and touches nothing else of theirs.
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Final
+from typing import Final, Protocol, cast
 
 from pondsocket.burst import Burst
 
-__all__ = ["MAX_UNSENT", "NO_WRITER", "FrameWriter"]
+__all__ = ["MAX_UNSENT", "NO_WRITER", "BurstWriter", "FrameWriter", "find_burst_writer"]
 
 # Bytes that may wait for a client; twice what a channel writes at once. With more, the
 # host's own send is what waits for the client.
@@ -25,6 +25,20 @@ _FORMS: Final[dict[tuple[bool, bool], Callable[[Burst], bytes]]] = {
     (True, False): attrgetter("batch"),
     (True, True): attrgetter("deflated_batch"),
 }
+
+
+class BurstWriter(Protocol):
+    """What a channel hands bursts of JSON to, if nothing waits before them.
+
+    Attributes:
+        is_held: Whether nothing may be written just now.
+    """
+
+    is_held: bool
+
+    def try_write(self, burst: Burst) -> bool:
+        """Take all of a burst, or nothing; never waits."""
+        ...
 
 
 class FrameWriter:
@@ -70,3 +84,10 @@ class FrameWriter:
 
 NO_WRITER: Final = FrameWriter()  # for those who have none
 NO_WRITER.is_held = True
+
+
+def find_burst_writer(transport: object) -> BurstWriter:
+    """Return the fastest way of bursts to a transport, ``NO_WRITER`` if it has none."""
+    writer: BurstWriter = getattr(transport, "frame_writer", NO_WRITER)
+    is_one = hasattr(transport, "try_write") and hasattr(transport, "is_held")
+    return cast("BurstWriter", transport) if is_one and writer is NO_WRITER else writer

@@ -11,6 +11,7 @@ from typing import Final
 __all__ = [
     "BINARY",
     "DEFLATED",
+    "DEFLATE_MEMORY_LEVEL",
     "DEFLATE_WINDOW_BITS",
     "TEXT",
     "build_frame",
@@ -26,6 +27,10 @@ DEFLATED: Final = 0x40  # to be added: RSV1, "compressed" (RFC 7692 6)
 # Of what `deflate` returns: a connection that agreed on fewer cannot read it.
 DEFLATE_WINDOW_BITS: Final = 12
 
+# Of zlib: 32 KiB for each that sends, not 256; texts of some kilobytes become hardly
+# longer by it. Much more would take its time to clear, for each message.
+DEFLATE_MEMORY_LEVEL: Final = 5
+
 # The length stands in 7 bits up to 125, else 126 or 127 there and it in 16 or 64 bits.
 _MEDIUM_FOLLOWS: Final = 126
 _LONG_FOLLOWS: Final = 127
@@ -33,7 +38,6 @@ _LONG_FROM: Final = 0x1_0000
 _pack_medium = Struct("!BBH").pack
 _pack_long = Struct("!BBQ").pack
 
-_MEMORY_LEVEL: Final = 5  # made for each message: much larger ones take time to clear
 _DEFLATE_TAIL: Final = b"\x00\x00\xff\xff"  # what a sender cuts off (RFC 7692 7.2.1)
 
 
@@ -65,6 +69,8 @@ def frame_message(data: str | bytes) -> bytes:
 
 def deflate(payload: bytes) -> bytes:
     """Compress a message for itself, as for ``server_no_context_takeover``."""
-    compressor = zlib.compressobj(wbits=-DEFLATE_WINDOW_BITS, memLevel=_MEMORY_LEVEL)
+    compressor = zlib.compressobj(
+        wbits=-DEFLATE_WINDOW_BITS, memLevel=DEFLATE_MEMORY_LEVEL
+    )
     compressed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)
     return compressed.removesuffix(_DEFLATE_TAIL)

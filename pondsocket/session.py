@@ -20,7 +20,7 @@ from pondsocket.burst import Burst
 from pondsocket.callbacks import attempt_within, is_contained
 from pondsocket.errors import DeadlineExceeded, truncate_reason
 from pondsocket.frame import Frame
-from pondsocket.frame_writer import NO_WRITER, FrameWriter
+from pondsocket.frame_writer import NO_WRITER, BurstWriter, find_burst_writer
 from pondsocket.intake import Intake
 from pondsocket.metrics import Telemetry
 from pondsocket.options import Options, SlowConsumerPolicy
@@ -117,10 +117,10 @@ class Session:
         if hasattr(transport, "try_send") and hasattr(transport, "on_writable"):
             self._sink = cast("FrameSink", transport)
             self._sink.on_writable(self._on_writable)
-        self._direct: FrameWriter = getattr(transport, "frame_writer", NO_WRITER)
+        self._direct: BurstWriter = find_burst_writer(transport)
         if self._measuring or self.codec is not JSON_CODEC:  # which need write()
             self._direct = NO_WRITER
-        self.direct: FrameWriter = self._direct
+        self.direct: BurstWriter = self._direct
 
     @property
     def outbox_messages(self) -> int:

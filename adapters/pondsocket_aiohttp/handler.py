@@ -3,7 +3,7 @@
 from aiohttp import hdrs, web
 
 from pondsocket import PondSocket
-from pondsocket.web import SSEService
+from pondsocket.web import SSEService, keep_read_buffers
 from pondsocket_aiohttp.handshake import open_websocket
 from pondsocket_aiohttp.sse import serve_http
 
@@ -19,6 +19,7 @@ class PondHandler:
     """
 
     def __init__(self, pond: PondSocket, *, sse_event_names: bool = True) -> None:
+        keep_read_buffers()
         self._pond = pond
         self._sse = SSEService(pond, with_event_names=sse_event_names)
 

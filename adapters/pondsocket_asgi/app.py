@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 
 from pondsocket import PondSocket
-from pondsocket.web import SSEService
+from pondsocket.web import SSEService, keep_read_buffers
 from pondsocket_asgi import granian, hypercorn
 from pondsocket_asgi.daphne import Daphne
 from pondsocket_asgi.handshake import serve_websocket
@@ -39,6 +39,7 @@ class PondASGIApp:
         sse_event_names: bool = True,
         close_before_host: bool = True,
     ) -> None:
+        keep_read_buffers()
         self._pond = pond
         self._daphne = Daphne(pond.options.max_message_size)
         self._shutdown = ShutdownWatch(pond, is_wanted=close_before_host)

@@ -18,13 +18,17 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from pondsocket.web import DEFLATE_WINDOW_BITS, MAX_UNSENT, FrameBudget
+from pondsocket.web import (
+    DEFLATE_MEMORY_LEVEL,
+    DEFLATE_WINDOW_BITS,
+    MAX_UNSENT,
+    FrameBudget,
+)
 from pondsocket_asgi.frames import FRAMES, describe_frame_writer
 
 __all__ = ["DeflatingWebSocketProtocol", "WebSocketProtocol"]
 
 _POLICY_VIOLATION = 1008  # RFC 6455 7.4.1
-_MEMORY_LEVEL = 5  # of zlib: 32 KiB for each client that sends, not 256
 _READ_AHEAD = 16  # messages that wait for the application before reading is paused
 _SHORT = 4096  # bytes of each of them; reading is paused with a longer one
 
@@ -155,7 +159,7 @@ class DeflatingWebSocketProtocol(WebSocketProtocol):
                 server_no_context_takeover=True,
                 server_max_window_bits=DEFLATE_WINDOW_BITS,
                 client_max_window_bits=DEFLATE_WINDOW_BITS,
-                compress_settings={"memLevel": _MEMORY_LEVEL},
+                compress_settings={"memLevel": DEFLATE_MEMORY_LEVEL},
             )
         ]
 

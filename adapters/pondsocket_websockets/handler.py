@@ -8,7 +8,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
 from pondsocket import PondSocket
-from pondsocket.web import Admission, HTTPAnswer, Refusal, admit
+from pondsocket.web import Admission, HTTPAnswer, Refusal, admit, keep_read_buffers
 from pondsocket_websockets.connection import ONLY_WEBSOCKETS, PondConnection
 from pondsocket_websockets.exchange import make_response, read_request
 from pondsocket_websockets.frames import find_frame_writer
@@ -48,6 +48,7 @@ class PondHandler:
     """
 
     def __init__(self, pond: PondSocket) -> None:
+        keep_read_buffers()
         self._pond = pond
         self._admissions: WeakKeyDictionary[ServerConnection, Admission] = (
             WeakKeyDictionary()

@@ -7,13 +7,16 @@ from websockets.exceptions import InvalidHandshake
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 
 from pondsocket import Options
-from pondsocket.web import DEFLATE_WINDOW_BITS, size_limit_for
+from pondsocket.web import (
+    DEFLATE_MEMORY_LEVEL,
+    DEFLATE_WINDOW_BITS,
+    size_limit_for,
+)
 
 __all__ = ["settings_for"]
 
 _ANSWER_SECONDS = 1.0  # to refuse who took too long, before the library just hangs up
 _READ_AHEAD = 16  # frames; nothing here makes the reader wait
-_MEMORY_LEVEL = 5  # of zlib: 32 KiB for each client that sends, not 256
 _CLOSING_SHARE = 0.5  # of send_timeout: over before the transport stops waiting
 
 logger: logging.Logger = logging.getLogger(__name__)
@@ -42,7 +45,7 @@ def _forgetful_deflate() -> ServerPerMessageDeflateFactory:
         server_no_context_takeover=True,
         server_max_window_bits=DEFLATE_WINDOW_BITS,
         client_max_window_bits=DEFLATE_WINDOW_BITS,
-        compress_settings={"memLevel": _MEMORY_LEVEL},
+        compress_settings={"memLevel": DEFLATE_MEMORY_LEVEL},
     )
 
 

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,6 +21,7 @@ __all__ = [
     "PEERS",
     "UnavailableError",
     "find_python",
+    "interpreter_at",
     "interpreter_for",
     "pinned",
     "version_of",
@@ -86,17 +88,36 @@ def interpreter_for(name: str, folder: Path = KEPT, python: Path | None = None) 
     exact = version_of(python)
     wanted = "\n".join((f"Python {exact}", *requirements))
     place = folder / f"{name}-{exact.rpartition('.')[0]}"
-    made = place / "made"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{place.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = folder / f"{place.name}.lock"
+    return interpreter_at(place, python, requirements, wanted, lock=lock)
+
+
+def interpreter_at(
+    place: Path, python: Path, requirements: Sequence[str], wanted: str, *, lock: Path
+) -> Path:
+    """Return the interpreter of an environment, which is made unless it is there.
+
+    Args:
+        place: The environment's folder.
+        python: What it is made of.
+        requirements: Arguments of ``pip install``.
+        wanted: What the environment depends on; with another text it is made anew.
+        lock: A file; who comes while another process has it waits.
+
+    Raises:
+        UnavailableError: If it cannot be made; says what pip said.
+    """
+    made = place / "made"
+    with lock.open("a") as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
         if not made.exists() or made.read_text(encoding="utf-8") != wanted:
             _make(place, python, requirements)
             made.write_text(wanted, encoding="utf-8")
     return place / "bin" / "python"
 
 
-def _make(place: Path, python: Path, requirements: tuple[str, ...]) -> None:
+def _make(place: Path, python: Path, requirements: Sequence[str]) -> None:
     """Make an environment, unless this process has failed to do so before."""
     if place in _refused:
         raise UnavailableError(_refused[place])

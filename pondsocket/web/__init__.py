@@ -7,7 +7,11 @@ becomes a ``WebSocketTransport``, and an ``SSEService`` answers all other reques
 from pondsocket.burst import Burst
 from pondsocket.eager import start_eagerly
 from pondsocket.frame_writer import MAX_UNSENT, FrameWriter
-from pondsocket.framing import DEFLATE_WINDOW_BITS, frame_message
+from pondsocket.framing import (
+    DEFLATE_MEMORY_LEVEL,
+    DEFLATE_WINDOW_BITS,
+    frame_message,
+)
 from pondsocket.rules import (
     Count,
     Deadline,
@@ -24,12 +28,14 @@ from pondsocket.web.frame_budget import FrameBudget
 from pondsocket.web.handshake import Admission, HTTPRequest, Refusal, admit
 from pondsocket.web.listening import BACKLOG, close_sockets, open_sockets
 from pondsocket.web.pages import PageAnswers, Pages
+from pondsocket.web.read_buffers import keep_read_buffers
 from pondsocket.web.size_limit import size_limit_for
 from pondsocket.web.sse import HeaderFields, HTTPAnswer, SSEService, StreamAnswer
 from pondsocket.web.websocket import WebSocketTransport
 
 __all__ = [
     "BACKLOG",
+    "DEFLATE_MEMORY_LEVEL",
     "DEFLATE_WINDOW_BITS",
     "MAX_UNSENT",
     "Admission",
@@ -60,6 +66,7 @@ __all__ = [
     "check_settings",
     "close_sockets",
     "frame_message",
+    "keep_read_buffers",
     "open_sockets",
     "size_limit_for",
     "start_eagerly",

@@ -56,7 +56,7 @@ class WebSocketTransport(BaseTransport):
     __slots__ = (
         "_context", "_is_over", "_is_sending", "_joins_messages", "_options",
         "_reading", "_received_in_turn", "_refused", "_sender", "_sending_since",
-        "_sent", "_stall", "_writable", "frame_writer",
+        "_sent", "_stall", "_writable", "frame_writer", "is_held",
     )  # fmt: skip
 
     def __init__(
@@ -78,6 +78,7 @@ class WebSocketTransport(BaseTransport):
             self.frame_writer = frame_writer
             if joins_messages:
                 frame_writer.join_messages()
+        self.is_held: bool = False
         self._is_sending = False
         self._sender: asyncio.Task[Any] | None = None  # of a send that waits
         self._sent: asyncio.Future[None] | None = None  # while somebody waits for it
@@ -128,11 +129,19 @@ class WebSocketTransport(BaseTransport):
         writer, is_json = self.frame_writer, self.codec is JSON_CODEC
         if is_json and not writer.is_held and writer.try_write(burst):
             return True
+        return self.try_write(burst)
+
+    # BurstWriter, for a session whose host has no way past its send
+
+    def try_write(self, burst: Burst) -> bool:
+        """Do what ``try_send`` does, by the host's send."""
+        if self._is_sending or self._closing:
+            return False
         self._is_sending = True
-        is_plain = is_json and not self._joins_messages
+        is_plain = self.codec is JSON_CODEC and not self._joins_messages
         messages = burst.messages if is_plain else self._messages_of(burst)
         try:
-            self._sender = start_eagerly(
+            sender = start_eagerly(
                 self._send_message(messages[0])
                 if len(messages) == 1
                 else self._send_each(messages),
@@ -140,10 +149,12 @@ class WebSocketTransport(BaseTransport):
                 may_share=True,
             )
         except Exception as error:  # noqa: BLE001 - whatever a host raises: gone
+            sender = None
             self._note_loss(error)
-        if self._sender is not None:  # it waits for the client
+        if sender is not None:  # it waits for the client
+            self._sender = sender
             self._hold_frames(True)
-            self._sender.add_done_callback(self._on_sent)
+            sender.add_done_callback(self._on_sent)
             self._expect_progress()
         elif self._refused or self._sent is not None:
             self._finish_sending()
@@ -180,6 +191,7 @@ class WebSocketTransport(BaseTransport):
             self._closer = self._start_closing()
 
     def _hold_frames(self, is_held: bool) -> None:
+        self.is_held = is_held
         if self.frame_writer is not NO_WRITER:
             self.frame_writer.is_held = is_held
 

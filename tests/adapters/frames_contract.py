@@ -17,7 +17,8 @@ from pondsocket import burst as burst_module
 from pondsocket import frame as frame_module
 from pondsocket.framing import TEXT, build_frame
 from tests.adapters.bridge.certificates import make_contexts
-from tests.adapters.ready_frames import Client, Notes, Room, until
+from tests.adapters.bridge.serving import until
+from tests.adapters.ready_frames import Client, Notes, Room
 
 NAG = build_frame(TEXT, b'{"nag":true}')
 LONG = "far apart".join(["x" * 200, *map(str, range(3000)), "x" * 200])
@@ -361,6 +362,7 @@ class CompressionContract(ServingContract):
         await served.join(self.offer)
         url = f"ws://127.0.0.1:{served.port}/socket"
         async with connect(url, compression="deflate") as websocket:
+            assert websocket.protocol.extensions
             await websocket.recv()
             await websocket.send(
                 '{"action":"JOIN_CHANNEL","event":"j","channelName":"/room/1",'

@@ -31,6 +31,7 @@ from tests.adapters.protocol_refusals import (
     noting_refusals,
     without_denial_response,
 )
+from tests.adapters.running import served
 
 
 @dataclass(frozen=True)
@@ -131,35 +132,21 @@ def uvicorn_with(
 
 
 @dataclass
-class _Served:
+class _Entered:
     port: int
-    stopping: asyncio.Event
-    serving: asyncio.Task[None]
+    serving: AsyncExitStack
 
     def take_refusals(self) -> list[Refusal]:
         return []
 
     async def stop(self) -> None:
-        self.stopping.set()
-        await self.serving
+        await self.serving.aclose()
 
 
 async def pondsocket_serve(pond: PondSocket, run: ServingAdapter = serve) -> Host:
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    stop = asyncio.Event()
-    serving = asyncio.create_task(
-        run(
-            pond,
-            host="127.0.0.1",
-            port=0,
-            pages=None,
-            grace=0.0,
-            stop=stop,
-            on_ready=ready.set_result,
-        ),
-        name="serve",
-    )
-    return _Served(await ready, stop, serving)
+    stack = AsyncExitStack()
+    serving = served(run, pond, pages=None)
+    return _Entered(await stack.enter_async_context(serving), stack)
 
 
 # aiohttp
@@ -189,23 +176,11 @@ async def aiohttp_app(pond: PondSocket, **settings: Any) -> Host:
 # the library websockets
 
 
-@dataclass
-class _Websockets:
-    port: int
-    server: AsyncExitStack
-
-    def take_refusals(self) -> list[Refusal]:
-        return []
-
-    async def stop(self) -> None:
-        await self.server.aclose()
-
-
 async def websockets_serve(pond: PondSocket) -> Host:
     stack = AsyncExitStack()
     serving = serve_websockets(pond, "127.0.0.1", 0)
     server = await stack.enter_async_context(serving)
-    return _Websockets(server.sockets[0].getsockname()[1], stack)
+    return _Entered(server.sockets[0].getsockname()[1], stack)
 
 
 AUTOBAHN_ORIGIN = "autobahn refuses an Origin that is no URL by itself, with 400"

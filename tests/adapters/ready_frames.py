@@ -12,20 +12,13 @@ from pondsocket.frame_writer import NO_WRITER
 from pondsocket.web import FrameWriter
 from tests.adapters.bridge.serving import CLOSE, TEXT, close_frame, frame, handshake
 
-__all__ = ["Client", "Notes", "Room", "until"]
+__all__ = ["Client", "Notes", "Room"]
 
 MARKED_AS_COMPRESSED = 0x40
 SMALL_BUFFER = 4096  # bytes that are kept for a client that does not read
 PATIENCE = 10.0  # seconds
 
 _LENGTH_IN_TWO_BYTES, _LENGTH_IN_EIGHT_BYTES = 126, 127
-
-
-async def until(condition):
-    """Wait for a condition that no event tells of."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 class Room:

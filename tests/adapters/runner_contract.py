@@ -1,67 +1,14 @@
 """What every adapter's ``serve`` does for ``pondsocket serve``, whatever its server.
 
 A module of tests has a fixture ``start``, a coroutine function that returns a
-:class:`Running`, and a class that derives from :class:`RunnerContract`.
+``Running``, and a class that derives from :class:`RunnerContract`.
 """
 
-import asyncio
 import errno
 import signal
 import socket
 
 import pytest
-
-PAGES = {"/": ("text/html", b"<h1>hi</h1>"), "/app.js": ("text/javascript", b"x=1")}
-
-
-class Running:
-    """A ``serve`` in a task of the test.
-
-    Attributes:
-        stop: Ends it.
-        ready: Set once clients can connect.
-        port: Where, by then.
-        task: The serving.
-    """
-
-    def __init__(self, serve, pond):
-        self.stop = asyncio.Event()
-        self.ready = asyncio.Event()
-        self.port = 0
-        self.task = None
-        self._serve = serve
-        self._pond = pond
-
-    async def start(self, **changes):
-        """Return once it is ready, or has ended instead."""
-        settings = {
-            "host": "127.0.0.1",
-            "port": 0,
-            "pages": PAGES,
-            "grace": 0.0,
-            "stop": self.stop,
-            "on_ready": self._note,
-        }
-        self.task = asyncio.create_task(self._serve(self._pond, **settings | changes))
-        ready = asyncio.create_task(self.ready.wait())
-        await asyncio.wait(
-            {ready, self.task}, timeout=5, return_when=asyncio.FIRST_COMPLETED
-        )
-        ready.cancel()
-        return self
-
-    def _note(self, port):
-        self.port = port
-        self.ready.set()
-
-    async def end(self):
-        self.stop.set()
-        async with asyncio.timeout(10):
-            await self.task
-
-    @property
-    def url(self):
-        return f"ws://127.0.0.1:{self.port}/socket"
 
 
 class RunnerContract:

@@ -10,6 +10,7 @@ from benchmarks.fanout.environments import (
     PEERS,
     UnavailableError,
     find_python,
+    interpreter_at,
     interpreter_for,
     pinned,
     version_of,
@@ -52,6 +53,22 @@ def test_an_environment_is_made_once(tmp_path, monkeypatch):
 
     assert python == tmp_path / "nothing-3.11" / "bin" / "python"
     assert len(commands) == 2  # venv, pip
+
+
+def test_an_environment_is_made_anew_when_it_depends_on_something_else(
+    tmp_path, monkeypatch
+):
+    place, lock = tmp_path / "kept", tmp_path / "lock"
+    commands = []
+    monkeypatch.setattr(
+        module,
+        "_run",
+        lambda *each: place.mkdir(exist_ok=True) or commands.append(each),
+    )
+    for wanted in ("this", "that", "that"):
+        interpreter_at(place, Path(sys.executable), ["nothing"], wanted, lock=lock)
+
+    assert len(commands) == 4  # venv, pip, twice
 
 
 def test_an_environment_that_cannot_be_made_says_why(tmp_path, monkeypatch):

@@ -82,9 +82,12 @@ def test_what_is_written_names_no_path_of_the_machine(results, monkeypatch):
     assert str(ROOT) not in results.read_text()
 
 
-def test_a_scenario_that_is_not_there_is_an_error(results, monkeypatch):
-    with pytest.raises(SystemExit):
+def test_a_scenario_that_is_not_there_is_an_error(results, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as ended:
         run_main(monkeypatch, "--only", "nothing")
+
+    assert ended.value.code == 2
+    assert "no scenario has such a name" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_ends_what_it_started_and_records_nothing(programs):

@@ -49,5 +49,9 @@ def test_a_file_is_written_as_a_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_the_results_that_are_kept_can_be_written_into():
-    assert "by hand" not in replaced(RESULTS.read_text())
+def test_the_results_that_are_kept_have_a_part_to_write_into():
+    kept = RESULTS.read_text(encoding="utf-8")
+
+    above = kept[: kept.index("<!-- fan-out: ")]
+    below = kept.rpartition("<!-- fan-out: end -->")[2]
+    assert replaced(kept) == f"{above}{PART}{below}"

@@ -1,6 +1,5 @@
 """``pondsocket.js`` in a real browser: several messages in a frame, and presence."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any
@@ -10,6 +9,7 @@ from playwright.async_api import BrowserContext, Page
 
 from pondsocket import EventContext, JoinContext, Options, PondSocket
 from pondsocket_asgi.runner import serve
+from tests.adapters.running import served
 
 pytestmark = pytest.mark.browser
 
@@ -74,27 +74,14 @@ async def page(context: BrowserContext, errors: list[str]) -> AsyncIterator[Page
     lobby.on_message("burst", burst)
     lobby.on_message("away", turn_away)
     lobby.on_message("fence", answer)
-    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     pages = {
         "/": ("text/html", b"<!doctype html><title>test</title>"),
         "/pondsocket.js": ("text/javascript", CLIENT),
     }
-    serving = asyncio.create_task(
-        serve(
-            pond,
-            host="127.0.0.1",
-            port=0,
-            pages=pages,
-            grace=0.0,
-            stop=stop,
-            on_ready=ready.set_result,
-        )
-    )
-    page = await context.new_page()
-    await page.goto(f"http://127.0.0.1:{await ready}/")
-    yield page
-    stop.set()
-    await serving
+    async with served(serve, pond, pages=pages) as port:
+        page = await context.new_page()
+        await page.goto(f"http://127.0.0.1:{port}/")
+        yield page
     assert errors == []
 
 

@@ -1,6 +1,5 @@
 """What a browser's own EventSource makes of event names that try to forge events."""
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,6 +7,7 @@ from playwright.async_api import BrowserContext
 
 from pondsocket import JoinContext, PondSocket
 from pondsocket_asgi.runner import serve
+from tests.adapters.running import served
 
 pytestmark = pytest.mark.browser
 
@@ -63,21 +63,9 @@ async def url() -> AsyncIterator[str]:
     lobby.on_message(
         "say", lambda ctx: ctx.broadcast(ctx.get_payload()["name"], {"n": 1})
     )
-    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(
-        serve(
-            pond,
-            host="127.0.0.1",
-            port=0,
-            pages={"/": ("text/html", b"<!doctype html><title>test</title>")},
-            grace=0.0,
-            stop=stop,
-            on_ready=ready.set_result,
-        )
-    )
-    yield f"http://127.0.0.1:{await ready}/"
-    stop.set()
-    await serving
+    pages = {"/": ("text/html", b"<!doctype html><title>test</title>")}
+    async with served(serve, pond, pages=pages) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 async def test_an_event_name_with_line_breaks_forges_no_event(

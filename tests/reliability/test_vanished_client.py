@@ -9,7 +9,6 @@ An event stream has no pings that a client would answer: while nothing is sent t
 only the kernel can notice (by its retransmission timeout, after some minutes).
 """
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -17,6 +16,7 @@ import pytest
 
 from pondsocket import JoinContext, LeaveContext, LeaveReason, Options, PondSocket
 from pondsocket_asgi.runner import serve
+from tests.adapters.running import served
 from tests.reliability.cable import cable_to
 from tests.reliability.clients import (
     EventStreamClient,
@@ -82,25 +82,11 @@ class Application:
 @contextlib.asynccontextmanager
 async def pondsocket_serve(application: Application) -> AsyncIterator[int]:
     """Serve as ``pondsocket serve`` does, and yield the port."""
-    stop = asyncio.Event()
-    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving_it = asyncio.create_task(
-        serve(
-            application.pond,
-            host="127.0.0.1",
-            port=0,
-            pages=None,
-            grace=0.0,
-            stop=stop,
-            on_ready=ready.set_result,
-        )
-    )
-    try:
-        yield await ready
-    finally:
-        await hang_up_all()
-        stop.set()
-        await serving_it
+    async with served(serve, application.pond, pages=None) as port:
+        try:
+            yield port
+        finally:
+            await hang_up_all()
 
 
 async def enter(port: int, kind: type[Member]) -> Member:

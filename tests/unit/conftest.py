@@ -7,7 +7,7 @@ import pytest
 
 from pondsocket.transports import InMemoryTransport
 from pondsocket.types import Event
-from tests.unit.doubles import settle
+from tests.unit.doubles import Clock, other_tasks, settle
 
 
 class Client:
@@ -118,6 +118,20 @@ def collector():
 @pytest.fixture
 def log():
     return Log()
+
+
+@pytest.fixture
+async def no_task_is_left():
+    """Fail the test if a task of it goes on; a module asks for it in `pytestmark`."""
+    yield
+    await settle()
+    assert not other_tasks()
+
+
+@pytest.fixture
+async def clock():
+    """The running loop's clock, which goes only when the test says so."""
+    return Clock()
 
 
 @pytest.fixture

@@ -617,14 +617,18 @@ async def test_the_lobbies_of_many_channels_are_remembered_up_to_a_bound(
     endpoint, lobby, member, log, monkeypatch
 ):
     monkeypatch.setattr(actions_module, "REMEMBERED_CHANNELS", 2)
+    actions = endpoint.connections._perform.__self__
     lobby.on_message("say", log("handled"))
     names = [f"/chat/{number}" for number in range(1, 6)]
     for name in names:
         await member.join(name)
 
+    sizes = set()
     for name in (*names, *names):
         await member.say("say", channel=name)
+        sizes.add(len(actions._lobbies))
 
+    assert sizes == {1, 2}
     assert [context.channel.name for _, context in log.entries] == [*names, *names]
 
 

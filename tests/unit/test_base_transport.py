@@ -9,7 +9,9 @@ from pondsocket.base_transport import BaseTransport
 from pondsocket.errors import Unavailable
 from pondsocket.metrics import NoopMetrics, Telemetry
 from pondsocket.types import Limits, TransportType
-from tests.unit.doubles import CountingCodec, event, other_tasks, settle, started
+from tests.unit.doubles import CountingCodec, event, settle, started
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 MESSAGE = json.dumps(
     {
@@ -65,13 +67,6 @@ class Collector(NoopMetrics):
 
     def error(self, component, err):
         self.errors.append((component, err))
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ import anyio
 import pytest
 
 from pondsocket.eager import start_by_hand, start_eagerly
-from tests.unit.doubles import other_tasks, settle
+from tests.unit.doubles import settle
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 HAS_EAGER_TASKS = sys.version_info >= (3, 12)
 
@@ -27,13 +29,6 @@ def start_shared(work, context=None):
 )
 def start(request):
     return request.param
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
 
 
 class Works:

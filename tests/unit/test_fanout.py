@@ -24,12 +24,7 @@ from tests.unit.doubles import (
     settle,
 )
 
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 
 @pytest.fixture

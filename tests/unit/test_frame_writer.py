@@ -4,8 +4,9 @@ import pytest
 
 from pondsocket.burst import Burst
 from pondsocket.frame import Frame
-from pondsocket.frame_writer import NO_WRITER, FrameWriter
+from pondsocket.frame_writer import NO_WRITER, FrameWriter, find_burst_writer
 from pondsocket.types import Event
+from tests.unit.doubles import PlainTransport, SinkTransport
 
 
 class Noting(FrameWriter):
@@ -67,3 +68,37 @@ def test_who_has_no_way_past_the_host_writes_nothing(burst):
 def test_an_adapter_must_say_how_to_write(burst):
     with pytest.raises(NotImplementedError):
         FrameWriter().try_write(burst)
+
+
+class Taking(SinkTransport):
+    """A transport that takes bursts itself."""
+
+    is_held = False
+
+    def try_write(self, burst):
+        return self.try_send(burst)
+
+
+@pytest.mark.parametrize("transport", [PlainTransport(), SinkTransport(), object()])
+def test_a_transport_without_a_way_for_bursts_has_none(transport):
+    assert find_burst_writer(transport) is NO_WRITER
+
+
+def test_a_transport_that_takes_bursts_is_their_way():
+    transport = Taking()
+
+    assert find_burst_writer(transport) is transport
+
+
+def test_a_way_past_the_host_comes_before_the_transport_s_own():
+    transport = Taking()
+    transport.frame_writer = Noting()
+
+    assert find_burst_writer(transport) is transport.frame_writer
+
+
+def test_a_method_that_is_only_called_the_same_is_not_used():
+    transport = SinkTransport()
+    transport.try_write = print
+
+    assert find_burst_writer(transport) is NO_WRITER

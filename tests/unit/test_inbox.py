@@ -14,6 +14,8 @@ from pondsocket.inbox import MAX_NESTED, FloodGate, Flooding, Inbox
 from pondsocket.types import Event, Limits
 from tests.unit.doubles import event, other_tasks, settle, started
 
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
+
 
 class Handlers:
     """Handlers that take notes and wait until the test lets them go on."""
@@ -41,13 +43,6 @@ class Handlers:
         for number in numbers:
             self.running[number].set()
         await settle()
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
 
 
 @pytest.fixture

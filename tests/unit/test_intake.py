@@ -10,7 +10,9 @@ from pondsocket.intake import Intake
 from pondsocket.metrics import NoopMetrics, Telemetry
 from pondsocket.types import Event, Limits
 from pondsocket.wire import JSON_CODEC
-from tests.unit.doubles import other_tasks, settle
+from tests.unit.doubles import settle
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 
 class Desk:
@@ -56,13 +58,6 @@ class Collector(NoopMetrics):
 
     def queue_depth(self, *args):
         self.depths.append(args)
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ from pondsocket.types import (
     User,
 )
 from tests.unit.doubles import (
-    Clock,
     CountingCodec,
     PlainTransport,
     SinkTransport,
@@ -37,6 +36,8 @@ from tests.unit.doubles import (
     other_tasks,
     settle,
 )
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 EVERYONE = AllUsers()
 LEFT = LeaveReason.EXPLICIT_LEAVE
@@ -102,18 +103,6 @@ class Room:
 
 def acknowledge(ack=True):
     return Event("SYSTEM", "/room", "join-1", "ACKNOWLEDGE", {}) if ack else None
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
-
-
-@pytest.fixture
-async def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -21,6 +21,8 @@ from tests.unit.doubles import (
     started,
 )
 
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
+
 LEFT = LeaveReason.EXPLICIT_LEAVE
 CLOSED = LeaveReason.CONNECTION_CLOSED
 
@@ -91,13 +93,6 @@ class Door:
 
     async def leave(self, user_id):
         await self.membership.dismiss(user_id, LEFT).finish()
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
 
 
 @pytest.fixture

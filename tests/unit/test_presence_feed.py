@@ -20,9 +20,10 @@ from tests.unit.doubles import (
     SinkTransport,
     event,
     frame,
-    other_tasks,
     settle,
 )
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 LEFT = LeaveReason.EXPLICIT_LEAVE
 THERE = "node-2"
@@ -82,21 +83,19 @@ ACKNOWLEDGED = ("ACKNOWLEDGE", {})
 EMPTY = ("SYNC", {"presences": {}})
 
 
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
-
-
-@pytest.fixture
-async def clock():
-    return Clock()
-
-
 @pytest.fixture
 def room():
     return Room()
+
+
+@pytest.fixture
+async def busy(clock):
+    """A room whose budget is spent, for a second; one member has heard all."""
+    room = Room(presence_budget=1)
+    room.admit("ann")
+    room.show("b")
+    await room.heard("ann")
+    return room
 
 
 # The snapshot.
@@ -354,82 +353,60 @@ async def test_who_joins_amid_a_turn_has_what_changed_in_it_before(room):
 # The budget.
 
 
-async def test_above_the_budget_changes_are_gathered_until_the_window_ends(clock):
-    room = Room(presence_budget=1)
-    room.admit("ann")
-    room.show("b")
-    await room.heard("ann")
-
-    room.show("c", "d")
+async def test_above_the_budget_changes_are_gathered_until_the_window_ends(busy, clock):
+    busy.show("c", "d")
     await clock.advance(0.5)
-    room.show("b", status="away")
-    room.hide("d")
+    busy.show("b", status="away")
+    busy.hide("d")
     await clock.advance(0.4)
-    assert await room.heard("ann") == []
+    assert await busy.heard("ann") == []
     await clock.advance(0.1)
 
     changes = {"joined": {"c": shown("c")}, "updated": {"b": shown("b", "away")}}
-    assert await room.heard("ann") == [("DIFF", changes)]
-    assert room.telemetry.counts()["presence_coalesced"] == 3
+    assert await busy.heard("ann") == [("DIFF", changes)]
+    assert busy.telemetry.counts()["presence_coalesced"] == 3
 
 
-async def test_what_is_held_back_waits_also_when_something_else_is_sent(clock):
-    room = Room(presence_budget=1)
-    room.admit("ann")
-    room.show("b")
-    await room.heard("ann")
-
-    room.show("c")
-    room.say(1)
-    assert await room.names("ann") == ["news"]
+async def test_what_is_held_back_waits_also_when_something_else_is_sent(busy, clock):
+    busy.show("c")
+    busy.say(1)
+    assert await busy.names("ann") == ["news"]
     await clock.advance(1.0)
 
-    assert await room.names("ann") == ["DIFF"]
+    assert await busy.names("ann") == ["DIFF"]
 
 
-async def test_what_was_held_back_opens_the_next_window(clock):
-    room = Room(presence_budget=1)
-    room.admit("ann")
-    room.show("b")
-    await room.heard("ann")
-    room.show("c")
+async def test_what_was_held_back_opens_the_next_window(busy, clock):
+    busy.show("c")
     await clock.advance(1.0)
-    await room.heard("ann")
+    await busy.heard("ann")
 
-    room.show("d")
+    busy.show("d")
     await clock.advance(0.9)
-    assert await room.heard("ann") == []
+    assert await busy.heard("ann") == []
     await clock.advance(0.1)
 
-    assert await room.names("ann") == ["DIFF"]
+    assert await busy.names("ann") == ["DIFF"]
 
 
-async def test_a_snapshot_is_not_held_back_and_holds_what_is(clock):
-    room = Room(presence_budget=1)
-    room.admit("ann")
-    room.show("b")
-    await room.heard("ann")
-    room.show("c")
+async def test_a_snapshot_is_not_held_back_and_holds_what_is(busy):
+    busy.show("c")
 
-    room.admit("dan")
+    busy.admit("dan")
 
     snapshot = {"presences": {"b": shown("b"), "c": shown("c")}}
-    assert await room.heard("dan") == [ACKNOWLEDGED, ("SYNC", snapshot)]
+    assert await busy.heard("dan") == [ACKNOWLEDGED, ("SYNC", snapshot)]
 
 
-async def test_who_a_snapshot_showed_while_held_back_is_told_of_as_gone(clock):
-    room = Room(presence_budget=1)
-    room.admit("ann")
-    room.show("b")
-    await settle()
-    room.show("c")
-    room.admit("dan")
-    await room.heard("dan")
+async def test_who_a_snapshot_showed_while_held_back_is_told_of_as_gone(busy, clock):
+    busy.show("c")
+    busy.admit("dan")
+    await busy.heard("dan")
 
-    room.hide("c")
+    busy.hide("c")
     await clock.advance(1.0)
 
-    assert await room.heard("dan") == [("DIFF", {"left": {"c": shown("c")}})]
+    assert await busy.heard("dan") == [("DIFF", {"left": {"c": shown("c")}})]
 
 
 async def test_full_lists_have_a_budget_of_their_own(clock):
@@ -444,16 +421,12 @@ async def test_full_lists_have_a_budget_of_their_own(clock):
     assert await room.names("bob") == ["ACKNOWLEDGE", "JOIN"]
 
 
-async def test_what_is_held_back_is_told_when_the_channel_closes(clock):
-    room = Room(presence_budget=1)
-    room.admit("ann")
-    room.show("b")
-    await room.heard("ann")
-    room.show("c")
+async def test_what_is_held_back_is_told_when_the_channel_closes(busy, clock):
+    busy.show("c")
 
-    room.channel.close()
+    busy.channel.close()
 
-    assert await room.names("ann") == ["DIFF"]
+    assert await busy.names("ann") == ["DIFF"]
     assert all(timer.cancelled() for timer in clock.loop._scheduled)
 
 
@@ -486,14 +459,10 @@ async def test_who_left_is_not_kept(room):
     assert [trace() for trace in traces] == [None, None]
 
 
-async def test_what_is_held_back_for_nobody_any_more_leaves_no_timer(clock):
-    room = Room(presence_budget=1)
-    room.admit("ann")
-    room.show("b")
-    await settle()
-    room.show("c")
+async def test_what_is_held_back_for_nobody_any_more_leaves_no_timer(busy, clock):
+    busy.show("c")
 
-    room.channel.dismiss("ann", LEFT)
+    busy.channel.dismiss("ann", LEFT)
 
     assert all(timer.cancelled() for timer in clock.loop._scheduled)
 

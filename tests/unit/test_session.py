@@ -13,7 +13,6 @@ from pondsocket.session import Deferred, Session
 from pondsocket.types import LeaveReason, Limits
 from pondsocket.wire import JSON_CODEC
 from tests.unit.doubles import (
-    Clock,
     CodedTransport,
     CountingCodec,
     PlainTransport,
@@ -24,6 +23,8 @@ from tests.unit.doubles import (
     settle,
     started,
 )
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 CLOSE, DROP_OLDEST, DROP_NEWEST = SlowConsumerPolicy
 POLICIES = list(SlowConsumerPolicy)
@@ -91,18 +92,6 @@ class Stubborn(PlainTransport):
             await self.gate.wait()
         except asyncio.CancelledError:
             await self.gate.wait()
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
-
-
-@pytest.fixture
-async def clock():
-    return Clock()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from wsproto.frame_protocol import (
     RsvBits,
 )
 
-from pondsocket.web import DEFLATE_WINDOW_BITS
+from pondsocket.web import DEFLATE_MEMORY_LEVEL, DEFLATE_WINDOW_BITS
 
 __all__ = ["BoundedDeflate", "negotiate"]
 
@@ -28,11 +28,6 @@ _TAIL = b"\x00\x00\xff\xff"  # what a sender cuts off (RFC 7692 7.2.1)
 _MARKED = RsvBits(True, False, False)  # what may be set with it
 _PIECE = 262_144  # bytes that zlib hands out at once
 _MAX_STREAMS = 64  # in one message: each costs a new zlib object and a copy of the rest
-
-# Ours: 32 KiB for each connection that sends, where zlib's own default takes 256 KiB;
-# texts of some kilobytes become hardly longer by it.
-_WINDOW_BITS = DEFLATE_WINDOW_BITS
-_MEMORY_LEVEL = 5
 
 _WIDEST_WINDOW = 15
 _NARROWEST_WINDOW = 9  # of zlib; whoever says 8 to an older one gets 9 (RFC 7692 7.1.2)
@@ -81,7 +76,7 @@ class BoundedDeflate(Extension):
         max_message_size: int,
         server_no_context_takeover: bool = False,
         client_no_context_takeover: bool = False,
-        server_max_window_bits: int = _WINDOW_BITS,
+        server_max_window_bits: int = DEFLATE_WINDOW_BITS,
         client_max_window_bits: int = _WIDEST_WINDOW,
     ) -> None:
         self._limit = max_message_size or sys.maxsize
@@ -161,7 +156,7 @@ class BoundedDeflate(Extension):
             rsv = RsvBits(True, rsv.rsv2, rsv.rsv3)
         if self._compressor is None:
             self._compressor = zlib.compressobj(
-                wbits=-self._server_bits, memLevel=_MEMORY_LEVEL
+                wbits=-self._server_bits, memLevel=DEFLATE_MEMORY_LEVEL
             )
         compressed = self._compressor.compress(data)
         if fin:
@@ -256,12 +251,16 @@ def _accept(
     parsed: dict[str, str | None], max_message_size: int
 ) -> tuple[BoundedDeflate, str]:
     answer = [_NAME, *(x for x in (_SERVER_FORGETS, _CLIENT_FORGETS) if x in parsed)]
-    server_bits, client_bits = _WINDOW_BITS, _WIDEST_WINDOW
+    server_bits, client_bits = DEFLATE_WINDOW_BITS, _WIDEST_WINDOW
     if _SERVER_WINDOW in parsed:
-        server_bits = min(int(parsed[_SERVER_WINDOW] or _WIDEST_WINDOW), _WINDOW_BITS)
+        server_bits = min(
+            int(parsed[_SERVER_WINDOW] or _WIDEST_WINDOW), DEFLATE_WINDOW_BITS
+        )
         answer.append(f"{_SERVER_WINDOW}={server_bits}")
     if _CLIENT_WINDOW in parsed:  # else a client may not understand it (7.1.2.2)
-        client_bits = min(int(parsed[_CLIENT_WINDOW] or _WIDEST_WINDOW), _WINDOW_BITS)
+        client_bits = min(
+            int(parsed[_CLIENT_WINDOW] or _WIDEST_WINDOW), DEFLATE_WINDOW_BITS
+        )
         answer.append(f"{_CLIENT_WINDOW}={client_bits}")
     deflate = BoundedDeflate(
         max_message_size=max_message_size,

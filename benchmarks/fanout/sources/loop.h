@@ -33,10 +33,7 @@ static void connect_one(int is_slow) {
         fail("connect: %s", strerror(errno));
     client->number = client_count;
     client->is_slow = is_slow;
-    if (client_count == client_room) {
-        client_room = client_room ? client_room * 2 : 1024;
-        clients = grown(clients, client_room * sizeof *clients);
-    }
+    clients = with_room(clients, client_count, &client_room, sizeof *clients);
     clients[client_count++] = client;
     pending++;
     watch(client, EPOLLOUT, EPOLL_CTL_ADD);

@@ -54,10 +54,7 @@ static void add_member(struct client *client) {
     }
     client->state = MEMBER;
     client->wanted = next_number;
-    if (members == member_room) {
-        member_room = member_room ? member_room * 2 : 1024;
-        member_list = grown(member_list, member_room * sizeof *member_list);
-    }
+    member_list = with_room(member_list, members, &member_room, sizeof *member_list);
     member_list[members++] = client;
 }
 

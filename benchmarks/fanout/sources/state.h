@@ -109,6 +109,13 @@ static void *grown(void *old, size_t size) {
     return new;
 }
 
+/* Returns a list that has room for one more. */
+static void *with_room(void *list, unsigned count, unsigned *room, size_t size) {
+    if (count < *room) return list;
+    *room = *room ? *room * 2 : 1024;
+    return grown(list, *room * size);
+}
+
 static uint64_t read_clock(clockid_t clock) {
     struct timespec time;
     if (clock_gettime(clock, &time)) return 0;

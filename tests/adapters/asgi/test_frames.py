@@ -22,6 +22,7 @@ from pondsocket_asgi.uvicorn import DeflatingWebSocketProtocol, WebSocketProtoco
 from tests.adapters.bridge.serving import close_frame, handshake
 from tests.adapters.frames_contract import CompressionContract, FramesContract, opened
 from tests.adapters.hosts_here import Uvicorn
+from tests.adapters.library_contract import Held, LibraryContract, holding
 from tests.adapters.ready_frames import Notes
 
 DEFLATE = "permessage-deflate"
@@ -206,34 +207,36 @@ async def test_a_host_without_the_extension_sends_as_ever():
 # What uvicorn does, by itself, and with our class.
 
 
-class Held:
-    """An ASGI application that a test receives and sends for, and its one client."""
+class HeldCall(Held):
+    """A call of an ASGI application that a test receives and sends for."""
 
-    def __init__(self):
+    def __init__(self, ws=WebSocketProtocol, **settings):
+        super().__init__(**settings)
         self.scope, self.receive, self.send = {}, None, None
-        self.is_here, self.over = asyncio.Event(), asyncio.Event()
         self.server = None
-        self.reader, self.writer = None, None
+        self._ws = ws
+
+    @contextlib.asynccontextmanager
+    async def serve(self):
+        async with under_uvicorn(self, self._ws, **self.settings) as server:
+            self.server = server
+            yield server.port
 
     async def __call__(self, scope, receive, send):
         self.scope, self.receive, self.send = scope, receive, send
-        self.is_here.set()
-        await self.over.wait()
+        await self.stay()
+
+    async def begin(self):
+        """Wait for the call; the handshake waits to be accepted."""
+        await self.is_here.wait()
 
     async def accept(self):
         assert (await self.receive())["type"] == "websocket.connect"
         await self.send({"type": "websocket.accept"})
         return await self.read_head()
 
-    async def read_head(self):
-        return (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
-
     async def say(self, text):
         await self.send({"type": "websocket.send", "text": text})
-
-    async def read(self, size):
-        async with asyncio.timeout(5):
-            return await self.reader.readexactly(size)
 
     def write(self, text):
         return self.scope["extensions"][FRAMES]["write"](frame_message(text))
@@ -246,46 +249,16 @@ class Held:
 
 @pytest.fixture
 async def hold():
-    """Have a client connect to uvicorn; its handshake waits to be accepted."""
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def hold_one(ws=WebSocketProtocol, *offers, **settings):
-            held = Held()
-            serving = under_uvicorn(held, ws, **settings)
-            held.server = await stack.enter_async_context(serving)
-            opening = asyncio.open_connection("127.0.0.1", held.server.port)
-            held.reader, held.writer = await opening
-            stack.callback(held.writer.transport.abort)
-            stack.callback(held.over.set)
-            headers = [f"sec-websocket-extensions: {each}" for each in offers]
-            held.writer.write(handshake("/", *headers))
-            async with asyncio.timeout(5):
-                await held.is_here.wait()
-            return held
-
-        yield hold_one
+    async with holding(HeldCall) as hold:
+        yield hold
 
 
-@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
-async def test_uvicorn_writes_the_same_bytes_to_the_same_transport(size, hold):
-    held = await hold()
-    await held.accept()
-
-    await held.say("x" * size)
-
-    expected = frame_message("x" * size)
-    assert await held.read(len(expected)) == expected
-
-
-async def test_uvicorn_keeps_nothing_back_that_our_bytes_could_overtake(hold):
-    held = await hold()
-    await held.accept()
-
-    await held.say("a")
-    assert held.write("b")
-    await held.say("c")
-
-    assert await held.read(9) == b"\x81\x01a\x81\x01b\x81\x01c"
+class TestLibrary(LibraryContract):
+    @pytest.fixture
+    async def held(self, hold):
+        held = await hold()
+        await held.accept()
+        return held
 
 
 async def test_before_the_acceptance_nothing_is_written(hold):
@@ -341,9 +314,7 @@ async def test_what_would_be_above_the_mark_is_not_written(hold):
 async def test_our_class_declines_compression_whatever_uvicorn_is_told(
     per_message_deflate, hold
 ):
-    held = await hold(
-        WebSocketProtocol, DEFLATE, ws_per_message_deflate=per_message_deflate
-    )
+    held = await hold(DEFLATE, ws_per_message_deflate=per_message_deflate)
 
     head = await held.accept()
 
@@ -352,7 +323,7 @@ async def test_our_class_declines_compression_whatever_uvicorn_is_told(
 
 
 async def test_uvicorns_own_class_agrees_to_compression_and_has_no_extension(hold):
-    held = await hold(WebSocketsSansIOProtocol, DEFLATE)
+    held = await hold(DEFLATE, ws=WebSocketsSansIOProtocol)
 
     head = await held.accept()
 
@@ -372,7 +343,7 @@ async def test_uvicorns_own_class_agrees_to_compression_and_has_no_extension(hol
 async def test_the_scope_tells_whether_frames_may_be_compressed_or_has_no_extension(
     offers, deflate, hold
 ):
-    held = await hold(DeflatingWebSocketProtocol, *offers)
+    held = await hold(*offers, ws=DeflatingWebSocketProtocol)
 
     extension = held.scope["extensions"].get(FRAMES)
 
@@ -380,7 +351,7 @@ async def test_the_scope_tells_whether_frames_may_be_compressed_or_has_no_extens
 
 
 async def test_a_handshake_that_uvicorn_refuses_reaches_no_application():
-    held = Held()
+    held = HeldCall()
     async with under_uvicorn(held, WebSocketProtocol) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(handshake(sec_websocket_version="12"))
@@ -470,7 +441,7 @@ async def test_reading_is_paused_with_the_first_message_before_the_acceptance(
 
 
 async def test_uvicorn_alone_pauses_reading_for_each_message(hold, pauses):
-    held = await hold(WebSocketsSansIOProtocol)
+    held = await hold(ws=WebSocketsSansIOProtocol)
     await held.accept()
 
     held.writer.write(texts(1))
@@ -532,6 +503,7 @@ async def test_the_stock_client_of_a_library_speaks_to_our_class():
     async with under_uvicorn(echo, DeflatingWebSocketProtocol) as server:
         url = f"ws://127.0.0.1:{server.port}/"
         async with connect(url, compression="deflate") as client:
+            assert client.protocol.extensions
             for number in range(3):
                 await client.send(f"{number}" * 1000)
             answers = [await client.recv() for _ in range(3)]

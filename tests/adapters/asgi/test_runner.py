@@ -18,7 +18,8 @@ from pondsocket.web import frame_budget
 from pondsocket_asgi import runner
 from pondsocket_asgi.runner import serve
 from tests.adapters.raw_frames import EMPTY_PART, TEXT_BEGINS, in_parts
-from tests.adapters.runner_contract import RunnerContract, Running
+from tests.adapters.runner_contract import RunnerContract
+from tests.adapters.running import Running
 
 HANDSHAKE = (
     b"GET /socket HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\n"

@@ -13,11 +13,12 @@ from websockets.protocol import State
 from pondsocket.framing import frame_message
 from pondsocket_websockets import serve
 from pondsocket_websockets.frames import find_frame_writer
-from tests.adapters.bridge.serving import close_frame, handshake
+from tests.adapters.bridge.serving import close_frame
 from tests.adapters.frames_contract import CompressionContract, FramesContract, opened
+from tests.adapters.library_contract import Held, LibraryContract, holding
 from tests.adapters.ready_frames import Notes
 
-DEFLATE = "sec-websocket-extensions: permessage-deflate"
+DEFLATE = "permessage-deflate"
 CONTEXT_TAKEOVER = ServerPerMessageDeflateFactory()
 
 
@@ -68,72 +69,45 @@ class TestContextTakeover(Serving):
 # What the library does, by itself.
 
 
-class Held:
-    """A connection of the library alone, and its client."""
+class HeldConnection(Held):
+    """One of websockets."""
 
-    def __init__(self):
-        self.connection = None
-        self.is_ready = asyncio.Event()
-        self.over = asyncio.Event()
-        self.reader, self.writer = None, None
+    connection = None
+
+    @contextlib.asynccontextmanager
+    async def serve(self):
+        serving = library_serve(self.handle, "127.0.0.1", 0, **self.settings)
+        async with serving as server:
+            yield server.sockets[0].getsockname()[1]
 
     async def handle(self, connection):
         self.connection = connection
-        self.is_ready.set()
-        await self.over.wait()
+        await self.stay()
+
+    async def say(self, text):
+        await self.connection.send(text)
+
+    def write(self, text):
+        return find_frame_writer(self.connection).write(frame_message(text))
 
 
 @pytest.fixture
 async def hold():
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def hold_one(*headers, **settings):
-            held = Held()
-            serving = library_serve(held.handle, "127.0.0.1", 0, **settings)
-            server = await stack.enter_async_context(serving)
-            port = server.sockets[0].getsockname()[1]
-            opening = asyncio.open_connection("127.0.0.1", port)
-            held.reader, held.writer = await opening
-            stack.callback(held.writer.transport.abort)
-            stack.callback(held.over.set)
-            held.writer.write(handshake("/", *headers))
-            await held.is_ready.wait()
-            await held.reader.readuntil(b"\r\n\r\n")
-            return held
-
-        yield hold_one
+    async with holding(HeldConnection) as hold:
+        yield hold
 
 
-@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
-async def test_the_library_writes_the_same_bytes_to_the_same_transport(size, hold):
-    held = await hold(compression=None)
-    text = "x" * size
-
-    await held.connection.send(text)
-
-    expected = frame_message(text)
-    async with asyncio.timeout(5):
-        assert await held.reader.readexactly(len(expected)) == expected
-
-
-async def test_the_library_keeps_nothing_back_that_our_bytes_could_overtake(hold):
-    held = await hold(compression=None)
-    writer = find_frame_writer(held.connection)
-
-    await held.connection.send("a")
-    writer.write(frame_message("b"))
-    await held.connection.send("c")
-
-    async with asyncio.timeout(5):
-        assert await held.reader.readexactly(9) == b"\x81\x01a\x81\x01b\x81\x01c"
+class TestLibrary(LibraryContract):
+    @pytest.fixture
+    async def held(self, hold):
+        return await hold(compression=None)
 
 
 async def test_the_library_is_not_open_any_more_once_it_sent_a_close_frame(hold):
     held = await hold(compression=None)
     closing = asyncio.create_task(held.connection.close())
 
-    async with asyncio.timeout(5):
-        await held.reader.readexactly(4)
+    await held.read(4)
 
     assert held.connection.protocol.state is State.CLOSING
     held.writer.write(close_frame(1000))
@@ -145,8 +119,7 @@ async def test_the_library_answers_a_close_frame_and_is_then_not_open_any_more(h
     writer = find_frame_writer(held.connection)
 
     held.writer.write(close_frame(1000))
-    async with asyncio.timeout(5):
-        answer = await held.reader.readexactly(4)
+    answer = await held.read(4)
 
     assert answer == b"\x88\x02\x03\xe8"
     assert held.connection.protocol.state is not State.OPEN
@@ -181,8 +154,7 @@ async def test_an_extension_that_nobody_knows_leaves_no_way_past_the_library(hol
         def process_request_params(self, params, accepted_extensions):
             return [], Unknown()
 
-    offer = "sec-websocket-extensions: x-unknown"
-    held = await hold(offer, compression=None, extensions=[Factory()])
+    held = await hold("x-unknown", compression=None, extensions=[Factory()])
 
     assert [each.name for each in held.connection.protocol.extensions] == ["x-unknown"]
     assert find_frame_writer(held.connection) is None

@@ -9,7 +9,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from pondsocket_websockets.runner import serve
-from tests.adapters.runner_contract import RunnerContract, Running
+from tests.adapters.runner_contract import RunnerContract
+from tests.adapters.running import Running
 
 
 class Chat(Running):

@@ -9,6 +9,7 @@ import struct
 from websockets.asyncio.client import connect
 
 from pondsocket_asgi.ws_bridge import ServerConfig, serve
+from tests.adapters.running import ServingTask
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -120,22 +121,13 @@ class Client:
         self.writer.transport.abort()
 
 
-class Server:
-    """``serve`` with one application.
-
-    Attributes:
-        task: The serving.
-        stop: Ends it.
-        port: 0 until it is ready.
-    """
+class Server(ServingTask):
+    """``serve`` with one application."""
 
     def __init__(self, app, *, lifespan="off", **settings):
-        self.stop = asyncio.Event()
-        self.port = 0
-        self.task = None
+        super().__init__()
         self._app = app
         self._config = ServerConfig(lifespan=lifespan, **settings)
-        self._ready = asyncio.Event()
         self._clients = []
 
     async def start(self, *, send_buffer=None, **keywords):
@@ -153,22 +145,11 @@ class Server:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, send_buffer)
             listener.bind(("127.0.0.1", 0))
             keywords["sockets"] = [listener]
-        keywords = {"stop": self.stop, "on_ready": self._note, **keywords}
-        self.task = asyncio.create_task(
-            serve(self._app, config=self._config, **keywords)
-        )
+        keywords = {"stop": self.stop, "on_ready": self.note, **keywords}
+        await self.run(serve(self._app, config=self._config, **keywords))
         if listener is not None:
             self.task.add_done_callback(lambda _: listener.close())
-        ready = asyncio.create_task(self._ready.wait())
-        await asyncio.wait(
-            {ready, self.task}, timeout=5, return_when=asyncio.FIRST_COMPLETED
-        )
-        ready.cancel()
         return self
-
-    def _note(self, port):
-        self.port = port
-        self._ready.set()
 
     def connect(self, path="/", *, scheme="ws", **settings):
         """Connect the library ``websockets``."""
@@ -218,12 +199,6 @@ class Server:
         """End the clients of :meth:`dial` at once."""
         for client in self._clients:
             client.writer.transport.abort()
-
-    async def end(self):
-        """Stop the serving."""
-        self.stop.set()
-        async with asyncio.timeout(10):
-            await self.task
 
 
 def left_over():

@@ -1,8 +1,6 @@
 """The way of ready frames past the bridge, as the extension that it publishes."""
 
-import asyncio
 import contextlib
-import socket
 
 import pytest
 
@@ -10,8 +8,7 @@ from pondsocket.framing import frame_message
 from pondsocket.web import MAX_UNSENT
 from pondsocket_asgi import PondASGIApp
 from pondsocket_asgi.frames import FRAMES
-from pondsocket_asgi.ws_bridge import ServerConfig, serve
-from tests.adapters.bridge.serving import close_bytes, close_frame, handshake
+from tests.adapters.bridge.serving import Server, close_bytes, close_frame, handshake
 from tests.adapters.frames_contract import CompressionContract, FramesContract
 from tests.adapters.ready_frames import Notes
 
@@ -23,33 +20,17 @@ class Serving:
 
     @contextlib.asynccontextmanager
     async def serve(self, pond, *, tls=None, send_buffer=None):
-        ready, stop = asyncio.get_running_loop().create_future(), asyncio.Event()
-        config = ServerConfig(
-            lifespan="off",
+        server = Server(
+            PondASGIApp(pond),
             ssl=tls,
             compression=pond.options.compression,
             shutdown_timeout=5.0,
         )
-        with socket.socket() as listener:
-            if send_buffer is not None:  # connections inherit it
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-            listener.bind(("127.0.0.1", 0))
-            serving = asyncio.create_task(
-                serve(
-                    PondASGIApp(pond),
-                    config=config,
-                    sockets=[listener],
-                    stop=stop,
-                    on_ready=ready.set_result,
-                )
-            )
-            async with asyncio.timeout(5):
-                port = await ready
-            try:
-                yield port
-            finally:
-                stop.set()
-                await serving
+        await server.start(send_buffer=send_buffer)
+        try:
+            yield server.port
+        finally:
+            await server.end()
 
 
 class TestFrames(Serving, FramesContract):

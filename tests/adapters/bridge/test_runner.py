@@ -10,7 +10,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from pondsocket import Options, PondSocket
 from pondsocket_asgi.ws_bridge.runner import serve
 from tests.adapters.bridge.serving import left_over, until
-from tests.adapters.runner_contract import RunnerContract, Running
+from tests.adapters.runner_contract import RunnerContract
+from tests.adapters.running import Running
 
 
 class Endpoint(Running):

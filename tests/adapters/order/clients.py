@@ -21,9 +21,9 @@ from pondsocket import (
     IncomingConnection,
     InMemoryTransport,
     Transport,
-    TransportType,
 )
 from tests.reliability.clients import HOST, PATH, EventStreamClient, Member, encode
+from tests.unit.doubles import PlainTransport
 
 __all__ = [
     "KINDS_HERE",
@@ -256,64 +256,23 @@ class MemoryFollowerClient(MemoryClient):
     query: ClassVar = {"pond.presence": "diff"}
 
 
-class PlainTransport:
-    """A transport that has just what it must have."""
+class HandingTransport(PlainTransport):
+    """A transport that hands each event to its client, and waits for it."""
 
-    def __init__(self, user_id: str) -> None:
-        self._id = user_id
-        self._assigns: dict[str, Any] = {}
-        self._on_close: list[Any] = []
-        self._is_active = True
-        self.client: PlainClient
-        self.handler: Any = None
-
-    def get_id(self) -> str:
-        return self._id
+    client: "PlainClient"
 
     async def send_event(self, event: Event) -> None:
         await self.client.hear(event)
-
-    def get_assign(self, key: str) -> Any:
-        return self._assigns.get(key)
-
-    def set_assign(self, key: str, value: Any) -> None:
-        self._assigns[key] = value
-
-    def clone_assigns(self) -> dict[str, Any]:
-        return dict(self._assigns)
-
-    def is_active(self) -> bool:
-        return self._is_active
-
-    async def close(self) -> None:
-        if self._is_active:
-            self._is_active = False
-            for callback in self._on_close:
-                ended = callback(self)
-                if ended is not None:
-                    await ended
-
-    def on_close(self, callback: Any) -> None:
-        self._on_close.append(callback)
-
-    def on_message(self, handler: Any) -> None:
-        self.handler = handler
-
-    async def handle_messages(self) -> None:
-        return
-
-    def transport_type(self) -> TransportType:
-        return TransportType.WEBSOCKET
 
 
 class PlainClient(HereClient):
     """The far end of a transport that sends one event at a time."""
 
-    transport: PlainTransport
+    transport: HandingTransport
 
     @classmethod
     def make(cls, user_id: str) -> HereClient:
-        transport = PlainTransport(user_id)
+        transport = HandingTransport(user_id)
         transport.client = cls(transport)
         return transport.client
 

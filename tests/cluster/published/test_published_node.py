@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.backends.servers import valkey_server
-from tests.cluster.published.environment import Unavailable, prepare_published
+from tests.cluster.published.environment import UnavailableError, prepare_published
 from tests.cluster.published.nodes import Node, Person, run_node
 
 pytestmark = [
@@ -42,7 +42,7 @@ class Pond:
 async def pond(tmp_path_factory):
     try:
         pythons = {"published": prepare_published(), "ours": Path(sys.executable)}
-    except Unavailable as error:
+    except UnavailableError as error:
         pytest.skip(f"pondsocket 0.0.7 cannot be installed: {error}")
     folder = tmp_path_factory.mktemp("published")
     async with contextlib.AsyncExitStack() as stack:

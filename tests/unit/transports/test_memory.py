@@ -5,14 +5,9 @@ import pytest
 from pondsocket.errors import PondError
 from pondsocket.transports.memory import InMemoryTransport
 from pondsocket.types import Event, TransportType
-from tests.unit.doubles import event, frame, other_tasks, settle, started
+from tests.unit.doubles import event, frame, settle, started
 
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 
 @pytest.fixture

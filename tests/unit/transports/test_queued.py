@@ -5,14 +5,9 @@ import asyncio
 import pytest
 
 from pondsocket.transports.queued import QueuedTransport
-from tests.unit.doubles import CountingCodec, frame, other_tasks, settle, started
+from tests.unit.doubles import CountingCodec, frame, settle, started
 
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 
 def make(max_frames=100, max_bytes=100_000, **options):

@@ -9,7 +9,9 @@ from pondsocket.errors import TooManyRequests
 from pondsocket.metrics import Telemetry
 from pondsocket.transports.sse import SSEServerTransport
 from pondsocket.types import Limits, TransportType
-from tests.unit.doubles import event, frame, other_tasks, settle, started
+from tests.unit.doubles import event, frame, started
+
+pytestmark = pytest.mark.usefixtures("no_task_is_left")
 
 MESSAGE = json.dumps(
     {
@@ -20,13 +22,6 @@ MESSAGE = json.dumps(
         "payload": {},
     }
 ).encode()
-
-
-@pytest.fixture(autouse=True)
-async def no_task_is_left():
-    yield
-    await settle()
-    assert not other_tasks()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pondsocket.options import Options
 from pondsocket.transport import ClosesWithCode, FrameSink, Transport
 from pondsocket.types import TransportType
 from pondsocket.web import ClientLeft, FrameWriter, WebSocketTransport
-from tests.unit.doubles import Clock, frame, other_tasks, settle, started
+from tests.unit.doubles import frame, other_tasks, settle, started
 
 
 class PastHost(FrameWriter):
@@ -124,11 +124,6 @@ def host(make):
     return make()
 
 
-@pytest.fixture
-async def clock():
-    return Clock()
-
-
 def texts(*frames):
     return [each.text for each in frames]
 
@@ -150,6 +145,38 @@ async def test_its_options_and_the_way_past_the_host_are_optional():
     assert host.try_send([frame(1)])
 
     assert host.wire == texts(frame(1))
+
+
+async def test_a_burst_goes_by_the_host_s_send_where_no_way_leads_past_it():
+    host = Host(has_writer=False)
+
+    assert host.try_write(Burst([frame(1), frame(2)]))
+
+    assert host.wire == texts(frame(1), frame(2))
+    assert not host.is_held
+
+
+async def test_no_burst_is_taken_while_the_host_s_send_waits(make):
+    host = make({"has_writer": False})
+    host.reads.clear()
+    host.try_send([frame(1)])
+
+    assert host.is_held
+    assert not host.try_write(Burst([frame(2)]))
+
+    host.reads.set()
+    await settle()
+    assert not host.is_held
+    assert host.try_write(Burst([frame(3)]))
+    assert host.wire == texts(frame(1), frame(3))
+
+
+async def test_no_burst_is_taken_once_it_closes(make):
+    host = make({"has_writer": False})
+    await host.close()
+
+    assert host.is_held
+    assert not host.try_write(Burst([frame(1)]))
 
 
 # Past the host.
