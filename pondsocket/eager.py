@@ -42,7 +42,11 @@ _spares: dict[asyncio.AbstractEventLoop, "_Stand"] = {}
 
 
 def start_by_hand(
-    work: _Work, context: Context | None = None, *, may_share: bool = False
+    work: _Work,
+    context: Context | None = None,
+    loop: asyncio.AbstractEventLoop | None = None,
+    *,
+    may_share: bool = False,
 ) -> asyncio.Task[None] | None:
     """Run work up to its first real wait.
 
@@ -52,6 +56,7 @@ def start_by_hand(
         work: The coroutine of an ``async def``.
         context: What it runs in, from its first step to its last; by default a copy of
             the current one.
+        loop: The running one, if it is at hand: to find it Python 3.11 asks the kernel.
         may_share: Whether its current task may be that of other work, too, before and
             after it.
 
@@ -62,11 +67,9 @@ def start_by_hand(
         BaseException: What the work raised before its first wait, but for its own
             cancellation. What it raises later is the task's.
     """
-    loop = asyncio.get_running_loop()
-    if context is None:
-        context = copy_context()
-    # taken out, as the work may start other work; not one whose task is being
-    # cancelled, which would cancel whatever work comes next
+    loop = loop or asyncio.get_running_loop()
+    context = copy_context() if context is None else context
+    # taken out, as the work may start other work; not if its task is being cancelled
     stand = _spares.pop(loop, None) if may_share else None
     if stand is None or stand.task.cancelling():
         stand = _make_stand(loop)
@@ -94,10 +97,14 @@ def start_by_hand(
 if sys.version_info >= (3, 12):  # pragma: no cover - each Python runs one half
 
     def start_eagerly(
-        work: _Work, context: Context | None = None, *, may_share: bool = False
+        work: _Work,
+        context: Context | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        may_share: bool = False,
     ) -> asyncio.Task[None] | None:
         """Do what :func:`start_by_hand` does, by an eager task."""
-        loop = asyncio.get_running_loop()
+        loop = loop or asyncio.get_running_loop()
         task = asyncio.Task(
             work, loop=loop, name=_NAME, context=context, eager_start=True
         )

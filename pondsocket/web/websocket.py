@@ -54,7 +54,7 @@ class WebSocketTransport(BaseTransport):
     """
 
     __slots__ = (
-        "_context", "_is_over", "_is_sending", "_joins_messages", "_options",
+        "_context", "_is_over", "_is_sending", "_joins_messages", "_loop", "_options",
         "_reading", "_received_in_turn", "_refused", "_sender", "_sending_since",
         "_sent", "_stall", "_writable", "frame_writer", "is_held",
     )  # fmt: skip
@@ -79,6 +79,7 @@ class WebSocketTransport(BaseTransport):
             if joins_messages:
                 frame_writer.join_messages()
         self.is_held: bool = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # once something is sent
         self._is_sending = False
         self._sender: asyncio.Task[Any] | None = None  # of a send that waits
         self._sent: asyncio.Future[None] | None = None  # while somebody waits for it
@@ -138,6 +139,8 @@ class WebSocketTransport(BaseTransport):
         if self._is_sending or self._closing:
             return False
         self._is_sending = True
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
         is_plain = self.codec is JSON_CODEC and not self._joins_messages
         messages = burst.messages if is_plain else self._messages_of(burst)
         try:
@@ -146,6 +149,7 @@ class WebSocketTransport(BaseTransport):
                 if len(messages) == 1
                 else self._send_each(messages),
                 self._context,
+                self._loop,
                 may_share=True,
             )
         except Exception as error:  # noqa: BLE001 - whatever a host raises: gone
