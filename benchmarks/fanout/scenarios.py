@@ -108,7 +108,7 @@ def full_scenarios() -> list[Scenario]:
     published = BY_NAME[PUBLISHED]
     return [
         fan_out(100, PLAIN, seconds=0.7, rounds=3),
-        fan_out(1000, CONTENDERS, seconds=1.0, rounds=3),
+        fan_out(1000, CONTENDERS, seconds=1.0, rounds=5),
         fan_out(5000, PLAIN, seconds=2.0, rounds=3),
         saturation(seconds=1.0, rounds=3),
         echo((1, 64, 512), seconds=1.0, rounds=3),
