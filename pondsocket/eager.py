@@ -57,8 +57,7 @@ def start_by_hand(
         context: What it runs in, from its first step to its last; by default a copy of
             the current one.
         loop: The running one, if it is at hand: to find it Python 3.11 asks the kernel.
-        may_share: Whether its current task may be that of other work, too, before and
-            after it.
+        may_share: Whether its current task may be that of other work, before or after.
 
     Returns:
         The task that goes on with it, to be kept by the caller; None if it is over.
