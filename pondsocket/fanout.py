@@ -117,8 +117,8 @@ class FanOut:
     def _write_one(self, entry: _Entry) -> None:
         self._running = True
         try:
-            for _ in _write_same(Burst((entry.frame,)), entry.recipients):
-                pass  # it is one slice
+            # it is one slice, which yields nothing
+            next(_write_same(Burst((entry.frame,)), entry.recipients), None)
         finally:
             self._running = False
 
