@@ -11,7 +11,7 @@ from pondsocket_aiohttp.frames import find_frame_writer
 from tests.adapters.aiohttp.serving import serving, serving_app
 from tests.adapters.bridge.serving import until
 from tests.adapters.frames_contract import CompressionContract, FramesContract
-from tests.adapters.library_contract import Held, LibraryContract, holding
+from tests.adapters.writer_contract import Held, LibraryContract, holding
 
 DEFLATE = "permessage-deflate"
 

@@ -22,8 +22,8 @@ from pondsocket_asgi.uvicorn import DeflatingWebSocketProtocol, WebSocketProtoco
 from tests.adapters.bridge.serving import close_frame, handshake
 from tests.adapters.frames_contract import CompressionContract, FramesContract, opened
 from tests.adapters.hosts_here import Uvicorn
-from tests.adapters.library_contract import Held, LibraryContract, holding
 from tests.adapters.ready_frames import Notes
+from tests.adapters.writer_contract import Held, LibraryContract, holding
 
 DEFLATE = "permessage-deflate"
 

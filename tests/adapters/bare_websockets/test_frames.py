@@ -15,8 +15,8 @@ from pondsocket_websockets import serve
 from pondsocket_websockets.frames import find_frame_writer
 from tests.adapters.bridge.serving import close_frame
 from tests.adapters.frames_contract import CompressionContract, FramesContract, opened
-from tests.adapters.library_contract import Held, LibraryContract, holding
 from tests.adapters.ready_frames import Notes
+from tests.adapters.writer_contract import Held, LibraryContract, holding
 
 DEFLATE = "permessage-deflate"
 CONTEXT_TAKEOVER = ServerPerMessageDeflateFactory()
