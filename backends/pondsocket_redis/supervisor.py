@@ -19,6 +19,8 @@ logger: logging.Logger = logging.getLogger(__name__)
 # Seconds after which a connection was a good one: a server that accepts and drops at
 # once must not be asked without pause.
 _STEADY: Final = 1.0
+# Seconds until a task that goes on is cancelled once more.
+_CANCEL_AGAIN: Final = 0.2
 
 
 class Supervisor:
@@ -109,6 +111,11 @@ class Supervisor:
 
 
 async def end_task(task: "asyncio.Task[Any]") -> None:
-    """Cancel a task and wait until it has ended; what it raises is its own."""
-    task.cancel()
-    await asyncio.wait([task])
+    """Cancel a task and wait until it has ended; what it raises is its own.
+
+    Once may not be enough: redis-py sends its handshake by ``asyncio.wait_for``, which
+    before Python 3.12 drops a cancellation that comes in the turn of its result.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN)
