@@ -25,6 +25,9 @@ logger: logging.Logger = logging.getLogger(__name__)
 
 _POLICY_VIOLATION = 1008  # RFC 6455 7.4.1
 _CONTROL_HEAD = 6  # bytes of a client's ping or pong before its payload
+# Characters. Beyond 16 KiB, of which they may have four each, aiohttp compresses in a
+# thread.
+_COMPRESSED_AT_ONCE = 4096
 
 
 class AiohttpWebSocketTransport(WebSocketTransport):
@@ -85,8 +88,12 @@ class AiohttpWebSocketTransport(WebSocketTransport):
         if self.websocket.closed:  # aiohttp itself would send behind its close frame
             raise ClientLeft
         if isinstance(message, str):
-            return self.websocket.send_str(message)
-        return self.websocket.send_bytes(message)
+            sending = self.websocket.send_str(message)
+        else:
+            sending = self.websocket.send_bytes(message)
+        if self.websocket.compress and len(message) > _COMPRESSED_AT_ONCE:
+            return _see_through(sending)
+        return sending
 
     async def _receive_message(self) -> str | bytes:
         while not self._closing:
@@ -164,3 +171,24 @@ class AiohttpWebSocketTransport(WebSocketTransport):
             return self._wire.get_write_buffer_size()
         except AttributeError:  # asyncio's own over TLS, when it was closed twice
             return 0
+
+
+async def _see_through(sending: Coroutine[Any, Any, None]) -> None:
+    """Send in a task that goes on if this is cancelled, and take its error then.
+
+    aiohttp shields what it compresses in a thread. Cancelled itself, it would leave
+    behind a task that fails where the client left meanwhile, and whose error nobody
+    asks for: asyncio would log it with a traceback.
+    """
+    task = asyncio.create_task(sending, name="pond-aiohttp-send")
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.add_done_callback(_note_error)
+        raise
+    task.result()
+
+
+def _note_error(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.debug("a message was given up: %s", error)

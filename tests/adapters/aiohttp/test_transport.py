@@ -1,7 +1,9 @@
 """AiohttpWebSocketTransport over real sockets: the ways in which a connection ends."""
 
 import asyncio
+import gc
 import logging
+import random
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
@@ -188,6 +190,26 @@ async def test_what_a_client_that_said_goodbye_does_not_read_is_dropped(
     await until(lambda: not chat.connected)
     await until(lambda: not count_sockets(port))
     assert not chat.counts["slow_consumer_closed"]
+
+
+async def test_a_client_that_vanishes_while_a_message_is_compressed_is_no_error(
+    make_chat, serve, until, caplog
+):
+    chat = await make_chat(compression=True, direct_writes=False)
+    port = await serve(chat)
+    text = random.Random(1).randbytes(1_000_000).hex()
+
+    async with connect(url(port), compression="deflate") as websocket:
+        await websocket.recv()
+        with caplog.at_level(logging.DEBUG, logger="pondsocket_aiohttp"):
+            chat.session.write(
+                (Frame(Event("BROADCAST", "/c", "1", "n", {"x": text})),)
+            )
+            chat.session.transport.give_up()
+            await until(lambda: "a message was given up" in caplog.text)
+
+    gc.collect()  # what asyncio then logs of a task that nobody asked
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 # Signs of life
