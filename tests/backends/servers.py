@@ -8,6 +8,7 @@ use one that was started in another.
 import asyncio
 import contextlib
 import importlib.util
+import os
 import shutil
 import signal
 import socket
@@ -104,6 +105,8 @@ class Server:
     def pause(self) -> None:
         """Stop it with SIGSTOP: its connections stay open and nothing answers."""
         self._signal(signal.SIGSTOP)
+        # Its threads stop one by one; this returns when the last has.
+        os.waitpid(self.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         """Let it go on after :meth:`pause`."""
