@@ -184,6 +184,7 @@ async def _see_through(sending: Coroutine[Any, Any, None]) -> None:
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:
+        # aiohttp holds what the task waits for, and that holds the task
         task.add_done_callback(_note_error)
         raise
     task.result()

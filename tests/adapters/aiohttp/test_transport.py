@@ -7,11 +7,13 @@ import random
 
 import pytest
 from aiohttp import WSMessage, WSMsgType
+from aiohttp._websocket.writer import WEBSOCKET_MAX_SYNC_CHUNK_SIZE
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from pondsocket import Event, Frame
 from pondsocket.web import ClientLeft
+from pondsocket_aiohttp.transport import _COMPRESSED_AT_ONCE
 from tests.adapters.raw_frames import EMPTY_PART, TEXT_BEGINS, in_parts
 
 PING = b"\x89\x80\0\0\0\0"
@@ -210,6 +212,10 @@ async def test_a_client_that_vanishes_while_a_message_is_compressed_is_no_error(
 
     gc.collect()  # what asyncio then logs of a task that nobody asked
     assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+def test_what_aiohttp_compresses_at_once_is_as_the_transport_takes_it():
+    assert _COMPRESSED_AT_ONCE * 4 <= WEBSOCKET_MAX_SYNC_CHUNK_SIZE
 
 
 # Signs of life
